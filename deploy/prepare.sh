@@ -68,7 +68,9 @@ for broker in $brokers; do certificate "$broker" localhost 127.0.0.1 ${OUTSIDE:-
 for worker in $workers; do certificate "$worker" localhost 127.0.0.1; done
 certificate admin
 
-for user in emberline emberline-topics emberline-producer grafana; do secret "$user.password"; done
+for user in emberline emberline-topics emberline-producer emberline-operator grafana; do
+    secret "$user.password"
+done
 [ -e cluster-id ] || openssl rand -base64 16 | tr '+/' '-_' | tr -d '=' >cluster-id
 
 run() { "$emberline" --set keys_file=keys.json --set erasure_key_file=erasure.key "$@"; }
@@ -82,12 +84,31 @@ acls() {
 }
 {
     echo '# The rights of the users of emberline. Made by prepare.sh, run by users.sh.'
-    echo 'set -e'
     acls worker emberline
     acls setup emberline-topics
     acls producer emberline-producer
+    # who runs `emberline import` too
+    acls operator emberline-operator
+    acls producer emberline-operator
 } >"$scratch/rights.sh"
 mv "$scratch/rights.sh" rights.sh
+
+# the settings of an operator's commands on this machine: emberline --config FOLDER/operator.toml status
+if [ ! -e operator.toml ]; then
+    cat >"$scratch/operator.toml" <<END
+bootstrap_servers = "127.0.0.1:19092,127.0.0.1:29092,127.0.0.1:39092"
+kafka_security = "sasl_ssl"
+kafka_ca_file = "$PWD/ca.pem"
+kafka_sasl_mechanism = "SCRAM-SHA-512"
+kafka_sasl_user = "emberline-operator"
+kafka_sasl_password_file = "$PWD/emberline-operator.password"
+erasure_key_file = "$PWD/erasure.key"
+url = "https://127.0.0.1:6066"
+http_ca_file = "$PWD/ca.pem"
+api_key = "$(cat operator.key)"
+END
+    mv "$scratch/operator.toml" operator.toml
+fi
 
 if [ "$(id -u)" = 0 ]; then
     # users of the images: emberline 10001, Kafka 1000, Prometheus 65534, Grafana 472

@@ -18,7 +18,7 @@ ssl.truststore.type=PEM
 ssl.truststore.location=$secrets/ca.pem
 END
 
-for user in emberline emberline-topics emberline-producer; do
+for user in emberline emberline-topics emberline-producer emberline-operator; do
     # by a file: everybody on a machine sees the arguments of its programs
     echo "SCRAM-SHA-512=password=$(cat "$secrets/$user.password")" >"$scratch/password"
     "$kafka/bin/kafka-configs.sh" --bootstrap-server "$BOOTSTRAP" \
@@ -26,6 +26,19 @@ for user in emberline emberline-topics emberline-producer; do
         --alter --entity-type users --entity-name "$user" --add-config-file "$scratch/password"
 done
 
-# rights.sh calls kafka-acls.sh with --command-config admin.properties
+# each line of rights.sh calls kafka-acls.sh with --command-config admin.properties; four at once, because
+# each starts a Java of its own
 cd "$scratch"
-PATH=$kafka/bin:$PATH bash "$secrets/rights.sh"
+export PATH=$kafka/bin:$PATH
+started=()
+finish() {
+    for process in "${started[@]}"; do wait "$process"; done
+    started=()
+}
+while read -r line; do
+    case $line in '#'* | '') continue ;; esac
+    bash -c "$line" </dev/null &
+    started+=($!)
+    [ ${#started[@]} -lt 4 ] || finish
+done <"$secrets/rights.sh"
+finish

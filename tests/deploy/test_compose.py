@@ -199,6 +199,18 @@ def test_prometheus_scrapes_the_workers_and_grafana_has_the_dashboard(services: 
     assert f"{one['options']['path']}/emberline.json" in targets
 
 
+def test_a_command_of_an_operator_reaches_brokers_and_workers(services: Any) -> None:
+    """operator.toml, which prepare.sh writes, has the published ports."""
+    text = (DEPLOY / "prepare.sh").read_text()
+    brokers = re.search(r'^bootstrap_servers = "(.*)"$', text, re.MULTILINE)
+    url = re.search(r'^url = "https://127\.0\.0\.1:(\d+)"$', text, re.MULTILINE)
+    assert brokers
+    assert url
+    published = [services[name]["ports"][0].split(":")[-2] for name in BROKERS]
+    assert brokers[1] == ",".join(f"127.0.0.1:{port}" for port in published)
+    assert services["worker-1"]["ports"][0].endswith(f":{url[1]}:6066")
+
+
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="apt-get install prometheus")
 def test_promtool_accepts_the_configuration() -> None:
     file = DEPLOY / "prometheus" / "prometheus.production.yml"
@@ -240,8 +252,11 @@ def test_prepare_makes_every_secret_once(compose: Any, tmp_path: Path) -> None:
     assert re.fullmatch(rb"[\w-]{22}\n", first["cluster-id"])
     rights = first["rights.sh"].decode()
     users = set(re.findall(r"--allow-principal User:(\S+)", rights))
-    assert users == {"emberline", "emberline-topics", "emberline-producer"}
+    assert users == {f"emberline{role}" for role in ("", "-topics", "-producer", "-operator")}
     assert {f"{user}.password" for user in users} <= set(first)
+    settings = load(env={}, file=folder / "operator.toml")
+    assert settings.api_key == first["operator.key"].decode().strip()
+    assert Path(settings.kafka_sasl_password_file).exists()
     for name in (*BROKERS, *WORKERS):
         verified = subprocess.run(
             ["openssl", "verify", "-x509_strict", "-CAfile", folder / "ca.pem",

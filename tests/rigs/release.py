@@ -239,4 +239,5 @@ if __name__ == "__main__":
         sys.exit(f"no release: {problem}")
     for path in made.all():
         print(path.relative_to(ROOT))
-    print(f"Then: git tag v{version_of()}")
+    if ".dev" not in version_of():
+        print(f"Then: git tag v{version_of()}, and what CONTRIBUTING.md says of a release")
