@@ -25,7 +25,7 @@ help:
 	@echo 'make pictures  make the pictures of the README from the tests of the page'
 	@echo 'make lock    choose package versions anew'
 	@echo 'make release wheel, sdist and image context in dist, each tried: from a clean work tree'
-	@echo 'make pythons the unit tests on each Python from 3.11 on that is here'
+	@echo 'make pythons the tests without broker, but the long ones, on each Python that is here'
 
 setup: $(STAMP)
 
