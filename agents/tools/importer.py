@@ -138,7 +138,6 @@ class _Run:
         self.imported = Imported()
         self.began = time.monotonic()
         self.publisher: Publisher | None = None
-        self._spool = settings.data_dir / "spool"
         self._journal = journal
         self._options = options
         self._progress, self._bad = tell
@@ -156,7 +155,7 @@ class _Run:
         if start.done:
             self.imported.already += 1
         else:
-            with opened(file, self._spool) as content:
+            with opened(file) as content:
                 self._reached[file] = start
                 async for batch in self._ahead(reader.batches(content, start)):
                     await self._send(file, batch)

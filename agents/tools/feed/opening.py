@@ -8,7 +8,6 @@ import gzip
 import io
 import os
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-import cramjam
-
 from schemas.errors import Fatal, UsageError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 __all__ = ["STDIN", "FileContent", "expand", "guarded", "opened"]
 
@@ -26,7 +28,7 @@ T = TypeVar("T")
 
 STDIN = Path("-")
 """The name of standard input."""
-_CUT = (EOFError, zlib.error, gzip.BadGzipFile)
+_CUT = (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError)
 """What reading a damaged compressed file raises."""
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -65,14 +67,13 @@ class FileContent:
 
 
 @contextmanager
-def opened(file: Path, spool: Path | None = None) -> Iterator[FileContent]:
-    """Open `file`, or standard input for `-`. zstd is decompressed to a temporary file in `spool`,
-    which is by default the folder of the system for temporary files.
+def opened(file: Path) -> Iterator[FileContent]:
+    """Open `file`, or standard input for `-`. What is compressed is decompressed while it is read.
 
     Raises UsageError if the file cannot be opened, Fatal if it cannot be decompressed.
     """
     if file == STDIN:
-        with _decompressed(file, _Counting(sys.stdin.buffer), spool) as found:
+        with _decompressed(file, _Counting(sys.stdin.buffer)) as found:
             yield found
         return
     try:
@@ -82,30 +83,30 @@ def opened(file: Path, spool: Path | None = None) -> Iterator[FileContent]:
     with raw:
         first = raw.peek(_PEEKED)[:_PEEKED]
         if first.startswith((_GZIP, _ZSTD)):
-            with _decompressed(file, _Counting(raw), spool) as found:
+            with _decompressed(file, _Counting(raw)) as found:
                 yield found
         else:
             yield FileContent(file, raw, first, raw.tell, plain=True)
 
 
 @contextmanager
-def _decompressed(file: Path, counting: "_Counting", spool: Path | None) -> Iterator[FileContent]:
+def _decompressed(file: Path, counting: "_Counting") -> Iterator[FileContent]:
     buffered = io.BufferedReader(counting, _BUFFER)
     magic = buffered.peek(_PEEKED)[:_PEEKED]
-    if magic.startswith(_GZIP):
-        with gzip.GzipFile(fileobj=buffered) as unzipped:
+    if magic.startswith((_GZIP, _ZSTD)):
+        with _unpacked(buffered, magic) as unzipped:
             try:
                 first = unzipped.peek(_PEEKED)[:_PEEKED]
             except _CUT as error:
                 raise _damaged(file, error) from error
             # a BinaryIO to all who read it
             yield FileContent(file, cast(BinaryIO, unzipped), first, lambda: counting.count)
-    elif magic.startswith(_ZSTD):
-        with _unpacked(file, buffered, spool) as content:
-            first = content.peek(_PEEKED)[:_PEEKED]
-            yield FileContent(file, content, first, lambda: counting.count)
     else:
         yield FileContent(file, buffered, magic, lambda: counting.count)
+
+
+def _unpacked(packed: Any, magic: bytes) -> "gzip.GzipFile | zstd.ZstdFile":
+    return gzip.GzipFile(fileobj=packed) if magic.startswith(_GZIP) else zstd.ZstdFile(packed)
 
 
 def _damaged(file: Path, error: Exception) -> Fatal:
@@ -121,26 +122,6 @@ def guarded(file: Path, parts: Iterator[T]) -> Iterator[T]:
         yield from parts
     except _CUT as error:
         raise _damaged(file, error) from error
-
-
-@contextmanager
-def _unpacked(file: Path, packed: BinaryIO, spool: Path | None) -> Iterator[io.BufferedReader]:
-    """cramjam decompresses zstd from file to file only, or all of it in memory."""
-    if spool is not None:
-        spool.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=spool, prefix="import-") as folder:
-        source, target = Path(folder) / "packed", Path(folder) / "plain"
-        try:
-            with source.open("wb") as copy:
-                while data := packed.read(_BUFFER):
-                    copy.write(data)
-            target.touch()
-            cramjam.zstd.decompress_into(cramjam.File(str(source)), cramjam.File(str(target)))
-        except (cramjam.DecompressionError, OSError) as error:
-            raise _damaged(file, error) from error
-        source.unlink()
-        with target.open("rb") as content:
-            yield content
 
 
 class _Counting(io.RawIOBase):

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from agents.tools.records import plain_ids
 from schemas.errors import Fatal, UsageError
 from schemas.records import codec
 from streams.clock import SystemClock
+from tests.rigs.hostile.fuzz.target import bounded
 
 MAPPING = """
 record = "open"
@@ -128,6 +130,33 @@ def test_a_compressed_file_that_is_cut_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_bytes(bytes(cramjam.zstd.compress(b"x" * 9_000))[:-4])
     with pytest.raises(Fatal, match="cannot be decompressed"):
         read(reader(tmp_path), tmp_path / "b.csv")
+
+
+def test_a_zstd_file_takes_no_memory_for_what_has_been_read(tmp_path: Path) -> None:
+    """256 MB of content in 8 kB: as a stream, and without a file beside it."""
+    piece = bytes(cramjam.zstd.compress(b"\0" * (1 << 20)))
+    (tmp_path / "a.csv").write_bytes(piece * 256)
+    with bounded(64), opened(tmp_path / "a.csv") as content:
+        size = 0
+        while data := content.content.read(1 << 20):
+            size += len(data)
+    assert size == 256 << 20
+    assert os.listdir(tmp_path) == ["a.csv"]
+
+
+@pytest.mark.parametrize("tail", [b"garbage", b"\0" * 20])
+def test_what_follows_a_zstd_file_and_is_none_is_named(tmp_path: Path, tail: bytes) -> None:
+    data = bytes(cramjam.zstd.compress((HEAD + ROW.format(1) * 9_000).encode()))
+    (tmp_path / "a.csv").write_bytes(data + tail)
+    with pytest.raises(Fatal, match="cannot be decompressed"):
+        read(reader(tmp_path), tmp_path / "a.csv")
+
+
+def test_a_zstd_file_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
+    # a frame whose window has 2 GB: magic, descriptor, window, an empty last block
+    (tmp_path / "a.csv").write_bytes(b"\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00")
+    with pytest.raises(Fatal, match="cannot be decompressed"):
+        read(reader(tmp_path), tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize(
