@@ -33,6 +33,11 @@ EVERY_S = 10.0
     help="What the topics have.",
 )
 @click.option("--group", metavar="NAME", help="Whose offsets count.  [default: PREFIXbridge]")
+@click.option(
+    "--instance",
+    metavar="NAME",
+    help="Name of this bridge in the group: it keeps its partitions while it restarts.",
+)
 @click.option("--once", is_flag=True, help="End at the present ends of the topics.")
 @json_option
 @click.pass_context
@@ -41,6 +46,7 @@ def command(
     topics: tuple[str, ...],
     source: str,
     group: str | None,
+    instance: str | None,
     once: bool,
     as_json: bool,
 ) -> None:
@@ -49,14 +55,18 @@ def command(
     What cannot be mapped goes to the topic `rejected`.
     """
     settings = settings_of(ctx)
-    done = run(_bridge(settings, topics, group or f"{settings.prefix}bridge", once))
+    group = group or f"{settings.prefix}bridge"
+    done = run(_bridge(settings, topics, (group, instance), once))
     if as_json:
         emit(asdict(done))
     else:
         _say(done)
 
 
-async def _bridge(settings: Settings, topics: tuple[str, ...], group: str, once: bool) -> Bridged:
+async def _bridge(
+    settings: Settings, topics: tuple[str, ...], member: tuple[str, str | None], once: bool
+) -> Bridged:
+    group, instance = member
     schemas = registry_of(settings) or FILES
     mapper = ArrivedMapper(schemas, ids_of(settings), settings.max_field_bytes, SystemClock())
     last, following = Bridged(), EVERY_S
@@ -69,14 +79,23 @@ async def _bridge(settings: Settings, topics: tuple[str, ...], group: str, once:
             _say(done, err=True)
 
     work = asyncio.create_task(
-        bridge(settings, topics, group, mapper, once=once, progress=progress)
+        bridge(settings, topics, group, mapper, instance=instance, once=once, progress=progress)
     )
+    asked = False
+
+    def stop() -> None:
+        nonlocal asked
+        asked = True
+        work.cancel()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
+        loop.add_signal_handler(number, stop)
     try:
         return await work
     except asyncio.CancelledError:
+        if not asked:
+            raise
         return last
 
 

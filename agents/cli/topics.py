@@ -141,22 +141,32 @@ def describe_topics(ctx: click.Context, as_json: bool) -> None:
     metavar="NAME",
     help="Who gets the rights; without it User: and the role.",
 )
-@click.option("--group", default="", metavar="NAME", help="The group of a consumer.")
+@click.option("--group", default="", metavar="NAME", help="The group of a consumer or a bridge.")
+@click.option(
+    "--topic", multiple=True, metavar="NAME", help="What a bridge reads. May be repeated."
+)
 @json_option
 @click.pass_context
 def print_acls(
-    ctx: click.Context, role: tuple[str, ...], principal: str, group: str, as_json: bool
+    ctx: click.Context,
+    role: tuple[str, ...],
+    principal: str,
+    group: str,
+    topic: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """A comment with the role, then its commands."""
     settings = settings_of(ctx)
     roles = {}
     for name in role or ROLES:
         who = principal or f"User:{name}"
-        found = rights(settings, name, group or f"{settings.prefix}{name}")
+        found = rights(settings, name, group or f"{settings.prefix}{name}", topic)
         commands = [command_of(one, who, settings.bootstrap_servers) for one in found]
         roles[name] = {"principal": who, "rights": [*map(right_json, found)], "commands": commands}
         if not as_json:
             say(f"# {name}: {ROLES[name]}")
+            if name == "bridge" and not topic:
+                say("# and Read on the topics that it reads: name them with --topic")
             for line in commands:
                 say(line)
     if as_json:

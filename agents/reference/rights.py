@@ -5,7 +5,7 @@ includes Describe in Read, Write and Delete, and DescribeConfigs in AlterConfigs
 """
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.reference.topic_facts import facts
@@ -18,6 +18,8 @@ ROLES: Mapping[str, str] = {
     "worker": "runs `emberline worker`",
     "producer": "writes events, users and definitions",
     "consumer": "reads what becomes of sources and commands",
+    "importer": "runs `emberline import`",
+    "bridge": "runs `emberline bridge`",
     "operator": "runs commands: status, restore, hold, audit, topics check",
     "setup": "runs `emberline topics create`, and lets workers correct settings of topics",
 }
@@ -38,8 +40,18 @@ class Right:
     prefixed: bool = False
 
 
-def rights(settings: Settings, role: str, group: str = "") -> tuple[Right, ...]:
-    """The rights of a role of ROLES under these settings; `group` is that of a consumer."""
+def rights(
+    settings: Settings, role: str, group: str = "", topics: Sequence[str] = ()
+) -> tuple[Right, ...]:
+    """The rights of a role of ROLES under these settings; `group` is that of a consumer or a
+    bridge, `topics` are those that a bridge reads.
+    """
+    if role == "bridge":
+        return tuple(_of_bridge(settings, group or f"{settings.prefix}bridge", topics))
+    if role == "importer":
+        names = Topics(settings.prefix)
+        written = (*names.events.values(), names.users, names.catalog, names.control)
+        return tuple(Right("topic", name, ("Write",)) for name in written)
     if role == "setup":
         return tuple(
             Right("topic", spec.name, ("Create", "AlterConfigs", "Describe"))
@@ -66,6 +78,17 @@ def _on_topics(settings: Settings, role: str) -> Iterator[Right]:
                 found.add("Describe")
         if found:
             yield Right("topic", spec.name, tuple(one for one in _ORDER if one in found))
+
+
+def _of_bridge(settings: Settings, group: str, topics: Sequence[str]) -> Iterator[Right]:
+    names = Topics(settings.prefix)
+    for topic in topics:
+        yield Right("topic", topic, ("Read",))
+    for topic in (*names.events.values(), names.users, names.rejected):
+        yield Right("topic", topic, ("Write",))
+    yield Right("group", group, ("Read",))
+    # an id for each partition that is read
+    yield Right("transactional-id", f"{group}-bridge-", ("Write",), prefixed=True)
 
 
 def _on_others(settings: Settings, role: str, group: str) -> Iterator[Right]:

@@ -18,7 +18,7 @@ from schemas.errors import UsageError
 from schemas.records.codec import Undecodable, Unencodable
 from schemas.records.registry import record_name
 
-__all__ = ["Bad", "Batch", "RecordFiles", "TypeCount", "batches"]
+__all__ = ["Bad", "Batch", "RecordFiles", "TypeCount", "TypeCounts", "batches"]
 
 BATCH_BYTES = 2_000_000
 
@@ -48,6 +48,18 @@ class TypeCount:
         self.bad += other.bad
         for reason, count in other.skipped.items():
             self.skipped[reason] = self.skipped.get(reason, 0) + count
+
+
+@dataclass(slots=True)
+class TypeCounts:
+    """What became of foreign records, by type, and in how many seconds."""
+
+    seconds: float = 0.0
+    types: dict[str, TypeCount] = field(default_factory=dict)
+
+    def count(self, name: str, more: TypeCount) -> None:
+        """Add records of a type."""
+        self.types.setdefault(name, TypeCount()).add(more)
 
 
 @dataclass(slots=True)

@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from agents.tools.feed.opening import STDIN, FileContent, expand, opened
-from agents.tools.import_files import Bad, Batch, TypeCount
+from agents.tools.import_files import Bad, Batch, TypeCounts
 from agents.tools.import_journal import ImportPosition, Journal
 from agents.tools.operator_requests import command
 from agents.tools.publish import Chunk, Publisher
@@ -78,9 +78,9 @@ class ImportProgress:
 
 
 @dataclass(slots=True)
-class Imported:
+class Imported(TypeCounts):
     """The result of an import: sent, bad and skipped records of this run, files finished in it and
-    before it. `types` has what became of records of foreign types.
+    before it.
     """
 
     records: int = 0
@@ -88,8 +88,6 @@ class Imported:
     skipped: int = 0
     files: int = 0
     already: int = 0
-    seconds: float = 0.0
-    types: dict[str, TypeCount] = field(default_factory=dict)
 
 
 async def import_files(
@@ -229,7 +227,7 @@ class _Run:
         self.imported.bad += fresh_bad
         self.imported.records += batch.reached.records - before.records - fresh_bad
         for name, tally in batch.tallies.items():
-            self.imported.types.setdefault(name, TypeCount()).add(tally)
+            self.imported.count(name, tally)
             self.imported.skipped += sum(tally.skipped.values())
         for one in batch.bad:
             self._bad(one)

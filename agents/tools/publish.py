@@ -178,9 +178,17 @@ class Publisher:
             if error is None:
                 await self.flush()
         finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Disconnect, whatever becomes of what is not acknowledged."""
+        try:
             for future, _size in self._in_flight:
-                future.cancel()
+                # of several that fail for one reason the first is the one that is told
+                if not future.cancel() and not future.cancelled():
+                    future.exception()
             self._in_flight.clear()
+        finally:
             await self._producer.stop()
 
     async def publish(self, chunk: Publishable) -> None:

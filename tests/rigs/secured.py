@@ -27,7 +27,10 @@ from streams.settings import Settings, load
 
 __all__ = ["USERS", "Acl", "change_rights", "secured", "secured_settings", "token"]
 
-USERS = {name: f"{name}-secret" for name in ("worker", "producer", "consumer", "operator", "setup")}
+USERS = {
+    name: f"{name}-secret"
+    for name in ("worker", "producer", "consumer", "operator", "setup", "importer", "bridge")
+}
 _RESOURCES = {"topic": 2, "group": 3, "cluster": 4, "transactional-id": 5}
 _OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Delete": 6, "Alter": 7, "Describe": 8,
                "DescribeConfigs": 10, "AlterConfigs": 11}  # fmt: skip

@@ -51,12 +51,13 @@ class Arrived:
 @dataclass(slots=True)
 class MappedRecords:
     """What becomes of some records: those to send, those that cannot be mapped, and counts by event
-    type.
+    type. `read` is their number, once they are written.
     """
 
     chunks: list[Chunk] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     counts: dict[str, TypeCount] = field(default_factory=dict)
+    read: int = 0
 
 
 class _Unmapped(Exception):

@@ -45,9 +45,31 @@ def test_workers_join_their_group_and_begin_transactions() -> None:
 
 
 def test_others_have_no_transactions_and_a_consumer_has_its_own_group() -> None:
-    assert [role for role in ROLES if of(role, "transactional-id")] == ["worker"]
+    assert [role for role in ROLES if of(role, "transactional-id")] == ["worker", "bridge"]
     assert set(of("consumer", "group")) == {"g"}
     assert not of("producer", "group")
+
+
+def test_a_bridge_reads_its_topics_and_writes_events_users_and_rejects() -> None:
+    found = {one.name: one for one in rights(SETTINGS, "bridge", topics=["in"])}
+    topics = Topics("p.")
+    assert found.pop("in") == Right("topic", "in", ("Read",))
+    assert found.pop("p.bridge") == Right("group", "p.bridge", ("Read",))
+    assert found.pop("p.bridge-bridge-").prefixed
+    assert set(found) == {*topics.events.values(), topics.users, topics.rejected}
+    assert {one.operations for one in found.values()} == {("Write",)}
+    text = CliRunner().invoke(main, ["topics", "acls", "--role", "bridge"]).stdout
+    assert "# and Read on the topics that it reads: name them with --topic" in text
+    text = CliRunner().invoke(main, ["topics", "acls", "--role", "bridge", "--topic", "in"]).stdout
+    assert "--operation Read --topic in" in text
+
+
+def test_an_import_only_writes() -> None:
+    topics = Topics("p.")
+    written = {*topics.events.values(), topics.users, topics.catalog, topics.control}
+    assert set(of("importer")) == written
+    assert {one.operations for one in of("importer").values()} == {("Write",)}
+    assert not of("importer", "group")
 
 
 def test_the_commands_are_those_of_kafka() -> None:

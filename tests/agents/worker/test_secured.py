@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,17 @@ from click.testing import CliRunner, Result
 
 from agents.cli import main
 from agents.reference.rights import Right, rights
+from agents.tools.feed.arrived import ArrivedMapper
+from agents.tools.feed.bridge import Bridged, bridge
+from agents.tools.import_files import RecordFiles
+from agents.tools.importer import ImportOptions, import_files
+from agents.tools.inspection import Inspection
 from agents.tools.publish import Chunk, publish
+from agents.tools.records import ids_of
 from agents.worker.preflight import rights_checked
 from schemas.errors import EmberlineError
+from schemas.records.registry import FILES
+from streams.clock import SystemClock
 from streams.devbroker.secured import SecuredBroker
 from streams.kafka import clients
 from streams.kafka import topics as topic_admin
@@ -26,6 +35,7 @@ from streams.kafka.log import Record
 from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import Topics
 from streams.settings import SET, Settings, describe
+from tests.rigs.currents import event
 from tests.rigs.secured import USERS, change_rights, secured_settings
 from tests.rigs.worker import DEADLINE_S, running
 
@@ -56,7 +66,10 @@ class Cluster:
         return secured_settings(given, self.folder, **more)
 
     def acls(self, role: str) -> list[tuple[str, Right]]:
-        return [(role, right) for right in rights(self.of(role), role, GROUP)]
+        group = "" if role == "bridge" else GROUP
+        # any topic that a producer may write will do for what a bridge reads
+        read = [Topics(self.prefix).catalog] if role == "bridge" else []
+        return [(role, right) for right in rights(self.of(role), role, group, read)]
 
 
 @pytest.fixture
@@ -154,6 +167,27 @@ async def test_a_source_expires_and_comes_back_with_the_least_rights(cluster: Cl
     assert not [word for word in USERS.values() if word in said]
 
 
+async def test_imports_and_bridges_with_the_least_rights(cluster: Cluster, tmp_path: Path) -> None:
+    kind = "users.messages.email.Send"
+    events = [event(kind, random.Random(n)) | {"event_type": kind} for n in range(3)]
+    values = [json.dumps(one).encode() for one in events]
+    await publish(
+        cluster.of("producer"), [Chunk("catalog", [b"1", b"2", b"3", b"4"], [*values, b"none"])]
+    )
+    bridged = await bridges(cluster)
+    assert (bridged.read, bridged.sent, bridged.rejected) == (4, 3, 1)
+    file = tmp_path / "events.jsonl"
+    time = 1_767_225_600_000
+    lines = [
+        {"type": "send", "id": "e", "user_id": "u", "time": time, "campaign_id": "spring"},
+        {"type": "user", "user_id": "u"},
+        {"type": "definition", "key": SOURCE, "kind": "campaign", "status": "ACTIVE"},
+    ]
+    file.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    done = await emberline(cluster.of("importer"), "import", str(file))
+    assert (done["records"], done["bad"]) == (3, 0)
+
+
 def write(file: str, text: str) -> None:
     Path(file).touch(mode=0o600)
     Path(file).write_text(text)
@@ -235,12 +269,31 @@ async def commands(cluster: Cluster) -> None:
     await publish(cluster.of("operator"), [Chunk("control", [None], [b"{}"])])
 
 
+async def imports(cluster: Cluster) -> None:
+    file = cluster.folder / "users.jsonl"
+    file.write_text('{"type": "user", "user_id": "u"}\n')
+    settings = cluster.of("importer")
+    reader = RecordFiles(None, Inspection(settings))
+    await import_files(settings, [file], reader, options=ImportOptions(again=True))
+
+
+async def bridges(cluster: Cluster) -> Bridged:
+    settings = cluster.of("bridge")
+    mapper = ArrivedMapper(FILES, ids_of(settings), 512, SystemClock())
+    topics = [f"{cluster.prefix}catalog"]
+    return await bridge(settings, topics, f"{cluster.prefix}bridge", mapper, once=True)
+
+
 Do = Callable[[Cluster], Any]
 FEWER: dict[str, tuple[Do, str, str, tuple[str, ...], str]] = {
     "a producer": (produces, "producer", "interactions.send", ("Write",), "interactions.send"),
     "a reader": (reads, "consumer", "lifecycle.expired", ("Read",), "lifecycle.expired"),
     "a group": (joins, "consumer", GROUP, ("Read",), GROUP),
     "an operator": (commands, "operator", "control", ("Read", "Write"), "control"),
+    "an import": (imports, "importer", "users", ("Write",), "users"),
+    "a bridge's group": (bridges, "bridge", "bridge", ("Read",), "bridge"),
+    "a bridge's input": (bridges, "bridge", "catalog", ("Read",), "catalog"),
+    "a bridge's transactions": (bridges, "bridge", "bridge-bridge-", ("Write",), "transactional"),
     "a worker's changelog": (starts, "worker", "changelog", ("Write",), "Write on topic"),
     "a worker's archive": (starts, "worker", "archive", ("Delete",), "Delete on topic"),
     "a worker's group": (starts, "worker", "workers", ("Read",), "Read on group"),

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from streams.kafka.topic_reader import TopicReader
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 from tests.rigs.currents import container, exported
+from tests.rigs.killed import killed_at
 
 COUNTS = {
     "users.messages.email.Send": 3_000,
@@ -33,28 +33,13 @@ COUNTS = {
     "users.UserOrphan": 50,
 }
 # small batches, and the position is stored after each of them, so that a kill hits the middle
-PROGRAM = """
-import os, signal, sys
-import agents.tools.feed.currents_files as files
-import agents.tools.importer as importer
-from agents.cli import main
-
-importer.SAVE_EVERY_S, files.BATCH_BYTES = 0.0, 20_000
-owner, name = {"publish": importer.Publisher, "save": importer.Journal}[sys.argv[1]], sys.argv[1]
-call, left = getattr(owner, name), int(sys.argv[2])
-
-def killing(*given):
-    global left
-    left -= 1
-    if not left:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return call(*given)
-
-setattr(owner, name, killing)
-main(sys.argv[3:])
-"""
+SMALL = {
+    "agents.tools.importer.SAVE_EVERY_S": 0.0,
+    "agents.tools.feed.currents_files.BATCH_BYTES": 20_000,
+}
+PUBLISHER, JOURNAL = "agents.tools.publish.Publisher", "agents.tools.import_journal.Journal"
 DEADLINE_S = 120.0
-KILLS = (("publish", 3), ("save", 6), ("publish", 14))
+KILLS = ((PUBLISHER, "publish", 3), (JOURNAL, "save", 6), (PUBLISHER, "publish", 14))
 """What the process does when it is killed, and how many times it has begun to do that."""
 
 
@@ -75,9 +60,9 @@ async def test_an_import_that_is_killed_again_and_again_loses_and_doubles_nothin
     written = list(exported(folder, random.Random(1), COUNTS, a_file=400))
     journal = settings.data_dir / "import.json"
     reached = [0]
-    for call, count in KILLS:
-        given = (call, str(count), "import", "--from", "braze-currents", str(folder))
-        command = [sys.executable, "-c", PROGRAM, *given]
+    for owner, call, count in KILLS:
+        given = ("import", "--from", "braze-currents", str(folder))
+        command = killed_at(owner, call, count, *given, values=SMALL)
         with Child(command, tmp_path / "log", environment_of(settings)) as child:
             assert await asyncio.to_thread(child.wait, DEADLINE_S) == -9, child.tail()
         reached.append(positions(journal))
