@@ -125,11 +125,11 @@ async def _checked(world: World) -> None:
     while True:
         try:
             await check(world)
+            return
         except StoreDamaged:
             rare.reached("check: found a damaged store")
-            await _quiet(world)
-        else:
-            return
+        # not while the error is handled: its frames have a snapshot, which keeps the store open
+        await _quiet(world)
 
 
 async def _fault(world: World, name: str) -> None:

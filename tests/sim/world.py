@@ -360,15 +360,18 @@ class World:
 
     # -- what a checker needs to know
 
-    def _note_takeover(self, name: str) -> None:
+    def _note_takeover(self, name: str) -> int:
         worker = WORKER.get()
-        for process in self.running():
-            silent_s = process.member.membership.silent_s()
-            if process.name == worker and silent_s >= SESSION_S:
-                self.stale_takeovers.append(
-                    f"{worker} takes {name} over at {self.loop.time():.1f} s, {silent_s:.1f} s "
-                    "after the group has acknowledged it"
-                )
+        process = next((one for one in self.running() if one.name == worker), None)
+        if process is None:
+            return -1
+        silent_s = process.member.membership.silent_s()
+        if silent_s >= SESSION_S:
+            self.stale_takeovers.append(
+                f"{worker} takes {name} over at {self.loop.time():.1f} s, {silent_s:.1f} s "
+                "after the group has acknowledged it"
+            )
+        return process.member.manager.generation
 
     def now(self) -> tuple[int, ...]:
         """How many batches each changelog partition has had."""

@@ -20,7 +20,7 @@ from tests.sim.log.network import Network
 from tests.sim.log.partition_log import PartitionLog
 from tests.sim.log.transactions import Transactions
 
-__all__ = ["Answer", "Cluster", "Topic"]
+__all__ = ["Answer", "Cluster", "Takeover", "Topic"]
 
 _ID_BITS = 128
 #: The pause before a marker is written again where there was no leader.
@@ -55,6 +55,18 @@ class Answer:
     API_VERSION: int = 11
 
 
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """A worker has fenced the former writers under a transactional id. `at_s`: seconds of the loop;
+    `generation`: that of the group in which the worker was when it asked.
+    """
+
+    at_s: float
+    name: str
+    worker: str
+    generation: int
+
+
 class Cluster:
     """One cluster for all workers of a run. `clock` is the brokers'."""
 
@@ -73,10 +85,10 @@ class Cluster:
         self.network = Network(self.faults, nodes, latency_s)
         self.transactions = Transactions(self._write_marker, self.network.later, self.faults.reach)
         self.topics: dict[str, Topic] = {}
-        #: When (seconds of the loop) a transactional id was taken over, and by which machine.
-        self.takeovers: list[tuple[float, str, str]] = []
-        #: Called with a transactional id when somebody asks to take it over.
-        self.on_takeover: Callable[[str], None] = lambda name: None
+        self.takeovers: list[Takeover] = []
+        #: Called with a transactional id when somebody asks to take it over; gives the generation
+        #: of the group in which that one is.
+        self.on_takeover: Callable[[str], int] = lambda name: -1
         self._nodes = nodes
         self._leaders: dict[Partition, int | None] = {}
 

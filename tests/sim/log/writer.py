@@ -13,7 +13,7 @@ from schemas.errors import Recoverable
 from streams.clock import Clock
 from streams.kafka.log import Fenced, Partition, Record, RecordGroup, StepFailed
 from tests.sim.log.batches import Entry, Written, size_of
-from tests.sim.log.cluster import Cluster
+from tests.sim.log.cluster import Cluster, Takeover
 from tests.sim.log.network import Request
 from tests.sim.loop import WORKER
 
@@ -68,7 +68,7 @@ class SimWriter:
 
     async def start(self) -> None:
         """Fences former writers."""
-        self._cluster.on_takeover(self.transactional_id)
+        generation = self._cluster.on_takeover(self.transactional_id)
         init = self._cluster.transactions.init
         try:
             async with asyncio.timeout(2 * self._timeout_s):
@@ -78,8 +78,8 @@ class SimWriter:
         except (kafka_errors.KafkaError, TimeoutError) as error:
             raise self._failure(error) from error
         self._spent = False
-        machine, _, _ = (WORKER.get() or "").partition(".")
-        taken = self._clock.monotonic_s(), self.transactional_id, machine
+        at_s, worker = self._clock.monotonic_s(), WORKER.get() or ""
+        taken = Takeover(at_s, self.transactional_id, worker, generation)
         self._cluster.takeovers.append(taken)
 
     async def close(self) -> None:

@@ -123,7 +123,7 @@ plant(
         (compact, "_WINDOW_ENTRIES"): 5,  # a run has too few of them otherwise
     },
     found=30,
-    seed=0,
+    seed=5,
     plan=short(events=100, commands=0, definitions=4, users=2, faults=["crash"]),
 )
 
