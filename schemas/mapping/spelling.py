@@ -7,6 +7,7 @@ campaign_id = { column = "campaign", absent = ["", "NULL"] }
 channel = { value = "EMAIL" }                    # the same in every record
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,6 +22,8 @@ __all__ = ["BadMapping", "read_fields", "text_in"]
 
 _PARTS = ("column", "values", "absent", "unit", "format", "zone", "value", "hash")
 _UNITS = ("s", "ms", "us", "ns")
+_ZONE = re.compile(r"[\w+-]{1,40}(/[\w+-]{1,40}){0,3}", re.ASCII)
+"""zoneinfo imports a package for each part of a name."""
 
 
 class BadMapping(Exception):
@@ -113,10 +116,12 @@ def _time(name: str, value: Mapping[str, Any], timed: bool) -> TimeFormat:
         raise BadMapping(f"{name}: there is no unit {unit!r}", hint(unit, _UNITS))
     zone = text_in(value, "zone", "UTC")
     try:
+        if not _ZONE.fullmatch(zone):
+            raise ValueError(zone)
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise BadMapping(
-            f"{name}: there is no zone {zone!r}", "Write one as Europe/Berlin"
+            f"{name}: there is no zone {zone[:80]!r}", "Write one as Europe/Berlin"
         ) from error
     if form and form != "iso":
         try:

@@ -106,21 +106,22 @@ class _Run:
         self._listener = _Assigned()
         self._seen = -1
         self._lanes: dict[TopicPartition, tuple[BridgeLane, AsyncExitStack]] = {}
-        self._consumer: AIOKafkaConsumer = clients.consumer(
-            settings,
-            f"{settings.client_id}-bridge",
-            group_id=self._group,
-            group_instance_id=instance,
-            session_timeout_ms=SESSION_MS,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-        )
+        self._instance = instance
 
     async def __aenter__(self) -> "_Run":
         async with Publisher(self._settings) as publisher:
             for topic in self._topics:
                 await publisher.partition_count(topic)  # a topic that does not exist is an error
+        self._consumer: AIOKafkaConsumer = clients.consumer(
+            self._settings,
+            f"{self._settings.client_id}-bridge",
+            group_id=self._group,
+            group_instance_id=self._instance,
+            session_timeout_ms=SESSION_MS,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
         try:
             await self._consumer.start()
         except BaseException:

@@ -62,8 +62,10 @@ def read_mapping(file: Path, event: str | None = None) -> CsvMapping:
     try:
         text = file.read_text(encoding="utf-8")
         found = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{file}: {error}", remedy="Write TOML, see docs/importing.md") from error
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"{file}: {error!s:.300}", remedy="Write TOML, see docs/importing.md"
+        ) from error
     try:
         return _mapping(found, event, text)
     except BadMapping as wrong:

@@ -9,9 +9,12 @@ from functools import cache
 
 from hypothesis import strategies as st
 
+from schemas.errors import Fatal
 from schemas.records import codec, foreign, registry
 from schemas.records.registry import UnknownSchema
 from schemas.records.undecodable import Undecodable
+from streams.kafka.bounded_http import Caller
+from streams.kafka.registry_subjects import SchemaSubjects
 from streams.kafka.remote_registry import HttpSource, RegistryUnreachable
 from tests.rigs.hostile.fuzz.damage import broken_json, damaged
 from tests.rigs.hostile.fuzz.kafka_bytes import GOOD
@@ -122,7 +125,29 @@ def _take_schema(made: tuple[bytes, bytes]) -> None:
         codec.decode(b"\0" + (7).to_bytes(4, "big") + body, "send", _One(schema))
 
 
+def _take_subjects(answer: bytes) -> None:
+    """What became of our schemas, or that the registry does not answer, or refuses."""
+    server = _server()
+    server.answer = answer
+    subjects = SchemaSubjects(Caller(f"http://127.0.0.1:{server.port}", deadline_s=2.0))
+    with suppress(RegistryUnreachable, Fatal):
+        subjects.register({"s": "send"}, level="FULL")
+    source = HttpSource(f"http://127.0.0.1:{server.port}", timeout=2.0)
+    with suppress(RegistryUnreachable):
+        source.latest("s")
+
+
+_SUBJECTS = [
+    _answer(json.dumps(one).encode())
+    for one in (
+        {"id": 3, "version": 1, "schema": json.dumps(_REFERRED), "compatibilityLevel": "FULL"},
+        {"is_compatible": False, "messages": ["a"], "schema": "{}", "version": 2},
+        {"message": "no"},
+    )
+] + _ANSWERS
+
 TARGETS = {
+    "registry-subjects": Target(damaged(_SUBJECTS), _take_subjects),
     "registry-answers": Target(damaged(_ANSWERS), _take_answer),
     "registry-schemas": Target(
         st.tuples(broken_json([_SCHEMA, _REFERRED]), damaged(_ENCODED)), _take_schema
