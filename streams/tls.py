@@ -47,6 +47,11 @@ class ClientTls:
         self._stamps: object = None
         self._said = ""
 
+    @property
+    def trouble(self) -> str:
+        """Why the former files are used on; empty if the present ones are."""
+        return self._said
+
     def context(self) -> ssl.SSLContext:
         """The context for the next connection: a new one if a file has changed since. Blocking.
 

@@ -11,7 +11,7 @@ from agents.cli.group import Words
 from agents.cli.options import Word, emit, json_option, run, settings_of
 from agents.cli.tail import TailLine, tail
 from agents.reference.asyncapi import document
-from agents.reference.rights import ROLES, command_of, rights
+from agents.reference.rights import ROLES, commands_of, rights
 from agents.reference.rights import as_json as right_json
 from agents.terminal.say import say
 from streams.kafka.environment import Environment
@@ -161,7 +161,7 @@ def print_acls(
     for name in role or ROLES:
         who = principal or f"User:{name}"
         found = rights(settings, name, group or f"{settings.prefix}{name}", topic)
-        commands = [command_of(one, who, settings.bootstrap_servers) for one in found]
+        commands = [*commands_of(found, who, settings.bootstrap_servers)]
         roles[name] = {"principal": who, "rights": [*map(right_json, found)], "commands": commands}
         if not as_json:
             say(f"# {name}: {ROLES[name]}")

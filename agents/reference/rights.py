@@ -5,14 +5,14 @@ includes Describe in Read, Write and Delete, and DescribeConfigs in AlterConfigs
 """
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.reference.topic_facts import facts
 from streams.kafka.topic_specs import Topics
 from streams.settings import Settings
 
-__all__ = ["ROLES", "Right", "as_json", "command_of", "rights"]
+__all__ = ["ROLES", "Right", "as_json", "commands_of", "rights"]
 
 ROLES: Mapping[str, str] = {
     "worker": "runs `emberline worker`",
@@ -99,16 +99,24 @@ def _on_others(settings: Settings, role: str, group: str) -> Iterator[Right]:
         yield Right("group", group, ("Read",))
 
 
-def command_of(right: Right, principal: str, bootstrap: str) -> str:
-    """The command of Kafka that grants a right."""
-    words = ["kafka-acls.sh", "--bootstrap-server", bootstrap, "--command-config"]
-    words += ["admin.properties", "--add", "--allow-principal", principal]
-    for operation in right.operations:
-        words += ["--operation", operation]
-    words += [f"--{right.resource}", right.name]
-    if right.prefixed:
-        words += ["--resource-pattern-type", "prefixed"]
-    return shlex.join(words)
+def commands_of(granted: Iterable[Right], principal: str, bootstrap: str) -> Iterator[str]:
+    """The commands of Kafka that grant the rights: one for all resources of a kind with the same
+    operations, because each starts a Java of its own.
+    """
+    alike: dict[tuple[str, tuple[str, ...], bool], list[str]] = {}
+    for right in granted:
+        kind = (right.resource, right.operations, right.prefixed)
+        alike.setdefault(kind, []).append(right.name)
+    for (resource, operations, prefixed), names in alike.items():
+        words = ["kafka-acls.sh", "--bootstrap-server", bootstrap, "--command-config"]
+        words += ["admin.properties", "--add", "--allow-principal", principal]
+        for operation in operations:
+            words += ["--operation", operation]
+        for name in names:
+            words += [f"--{resource}", name]
+        if prefixed:
+            words += ["--resource-pattern-type", "prefixed"]
+        yield shlex.join(words)
 
 
 def as_json(right: Right) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """The objects of a worker that the handlers of all routes need."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,6 +9,7 @@ from aiohttp import web
 from agents.http import ended_file
 from agents.http.admission import Admission
 from agents.http.attempts import Attempts
+from agents.http.certificate_watch import CertificateWatch
 from agents.http.ended_file import EndedFile
 from agents.http.kept_files import KeptFiles
 from agents.http.keyring import KeyRing
@@ -33,6 +34,7 @@ from agents.views.request_view import RequestView
 from agents.views.source_table import SourceTable
 from streams.clock import Clock, SystemClock
 from streams.kafka.log import Log
+from streams.kafka.security import security_of
 from streams.metrics.meters import Meters
 from streams.period import seconds
 from streams.settings import Settings
@@ -86,6 +88,7 @@ class WorkerContext:
     imports: Imports = field(init=False, repr=False)
     keyring: KeyRing = field(init=False)
     tls: ListenerTls | None = field(init=False, repr=False)
+    certificates: CertificateWatch = field(init=False, repr=False)
     admission: Admission = field(init=False)
     spools: Quota = field(init=False)
     exports: KeptFiles = field(init=False, repr=False)
@@ -99,10 +102,23 @@ class WorkerContext:
     ended_file: EndedFile = field(init=False, repr=False)
     sign_ins: Attempts = field(default_factory=Attempts, repr=False)
 
+    def tls_troubles(self) -> Mapping[str, str]:
+        """What is wrong with certificates, by their use: `listener`, `workers` (asking the others)
+        and `kafka`, as far as the settings have it. Empty if nothing is.
+        """
+        found = {}
+        if self.tls is not None:
+            found["listener"] = self.tls.trouble
+            found["workers"] = self.peers.trouble
+        if self.settings.kafka_security in ("ssl", "sasl_ssl"):
+            found["kafka"] = security_of(self.settings).trouble
+        return found
+
     def __post_init__(self) -> None:
         self.keyring = KeyRing(self.settings.keys_file)
         https = bool(self.settings.http_certificate_file)
         self.tls = ListenerTls(self.settings) if https else None
+        self.certificates = CertificateWatch(self.settings)
         self.ended_sessions = ended_file.read(self.settings.data_dir, self.clock.now_ms())
         self.ended_file = EndedFile(self.settings.data_dir, self.ended_sessions)
         self.admission = Admission(answers(self.settings.memory_budget), self.clock)

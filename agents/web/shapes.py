@@ -231,6 +231,12 @@ COMPONENTS: Mapping[str, Any] = {
                     {"type": "null"},
                 ],
             },
+            "tls": {
+                "type": "object",
+                "additionalProperties": _TEXT,
+                "description": "what is wrong with certificates, by their use: listener, workers "
+                "(asking the others), kafka",
+            },
             "broker": {
                 **_NAME,
                 "description": "why the brokers refuse new connections of this worker, or which "

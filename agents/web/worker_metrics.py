@@ -27,6 +27,7 @@ def worker_metrics(context: WorkerContext) -> Iterator[MetricValue]:
     yield from _queues(context)
     yield from _shards(context)
     yield from _topics(context)
+    yield from _certificates(context)
     if context.states.caught_up.is_set():
         yield from _sources(context)
     if context.catalog.caught_up.is_set():
@@ -106,6 +107,13 @@ def _topics(context: WorkerContext) -> Iterator[MetricValue]:
     fault = context.topics.archive_fault
     if fault is not None:
         yield MetricValue(names.ARCHIVE_UNSAFE, bool(fault))
+
+
+def _certificates(context: WorkerContext) -> Iterator[MetricValue]:
+    for setting, end_ms in context.certificates.found().items():
+        yield MetricValue(names.CERTIFICATE_END, end_ms / 1000, (setting,))
+    for use, trouble in context.tls_troubles().items():
+        yield MetricValue(names.CERTIFICATE_UNUSABLE, bool(trouble), (use,))
 
 
 def _sources(context: WorkerContext) -> Iterator[MetricValue]:

@@ -69,6 +69,13 @@ class Security:
             if self._mechanism == "OAUTHBEARER":
                 self._tokens = token_source(settings)
 
+    @property
+    def trouble(self) -> str:
+        """Why the former certificates are used on; empty if the present ones are. Found out by the
+        connections, of which a worker makes one at least every two seconds.
+        """
+        return self._tls.trouble
+
     async def arguments(self) -> dict[str, Any]:
         """The arguments of the next connection, as aiokafka names them.
 

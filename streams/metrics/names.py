@@ -199,6 +199,22 @@ ARCHIVE_UNSAFE = _gauge(
     "1 if the settings of the archive's topic would lose what moves there, else 0",
 )
 
+# Certificates
+
+CERTIFICATE_END = _gauge(
+    "certificate_end_timestamp_seconds",
+    "When the certificate ends that the file of a setting has, seconds since 1970; of authorities, "
+    "the last one of the file",
+    "setting",
+)
+CERTIFICATE_UNUSABLE = _gauge(
+    "certificate_unusable",
+    "1 if files of certificates have changed and cannot be used, so that the former ones stay in "
+    "use, or if others would refuse the worker's certificate, else 0; by use: listener, workers "
+    "(asking the others), kafka",
+    "use",
+)
+
 # HTTP
 
 HTTP_REQUESTS = _counter(
@@ -255,6 +271,7 @@ SECTIONS: Mapping[str, tuple[Metric, ...]] = MappingProxyType(
             *(SWEEP_SUSPENDED, SWEEP_AWAITS, ERASURES, ERASURE_AGE, UNREADABLE),
         ),
         "Topics": (TOPIC_FINDINGS, ARCHIVE_UNSAFE),
+        "Certificates": (CERTIFICATE_END, CERTIFICATE_UNUSABLE),
         "HTTP": (HTTP_REQUESTS, HTTP_TIME, AUDIENCE_TIME),
         "Messages": (NOTICES, NOTICES_PENDING, NOTICES_FAILED),
     }

@@ -53,6 +53,8 @@ async def readyz(request: web.Request) -> web.Response:
         reasons.append("the certificate of the worker, or a new one, cannot be used")
     if context.peers.trouble:
         reasons.append("the certificate with which other workers are asked cannot be read")
+    if context.tls_troubles().get("kafka"):
+        reasons.append("the new certificate for Kafka cannot be used")
     reasons += [*refused, *_waiting(context)]
     warned = {"warning": "; ".join(reasons)} if reasons else {}
     return web.json_response({"status": "ready", **warned})
@@ -82,6 +84,7 @@ def figures(context: WorkerContext) -> dict[str, Any]:
         "directory": {str(p): a for p, a in sorted(manager.directory.shards.items())},
         "keys": context.keyring.trouble or None,
         "certificate": _certificate(context),
+        "tls": {use: why for use, why in context.tls_troubles().items() if why},
         "broker": context.refusal() or None,
         "memory": {"budget": context.settings.memory_budget, "resident": resident_bytes()},
         "sources": states.counts() if read else {},

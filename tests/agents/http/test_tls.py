@@ -25,7 +25,9 @@ from agents.scatter.client import ask
 from agents.scatter.sizes import SizesQuery
 from agents.scatter.wire import Truncated
 from agents.web.sign_in import COOKIE
+from agents.web.worker_metrics import worker_metrics
 from schemas.errors import Fatal, Recoverable
+from streams.metrics.names import CERTIFICATE_UNUSABLE
 from streams.settings import load
 from tests.rigs.certificates import Authority, Certificate
 from tests.rigs.dummies import until
@@ -145,6 +147,12 @@ async def test_a_new_certificate_is_taken_and_open_connections_go_on(
         await kept.get("/healthz")
 
 
+def metrics(site: Site) -> dict[str, float]:
+    """What the worker tells Prometheus of its certificates."""
+    found = worker_metrics(site.context)
+    return {one.labels[0]: one.value for one in found if one.metric is CERTIFICATE_UNUSABLE}
+
+
 @pytest.mark.parametrize("broken", ["nonsense", "another key", "gone", "expired", "other host"])
 async def test_a_broken_new_certificate_changes_nothing_and_is_told(
     tmp_path: Path,
@@ -180,8 +188,10 @@ async def test_a_broken_new_certificate_changes_nothing_and_is_told(
         assert warning == "the certificate of the worker, or a new one, cannot be used"
         assert str(files.chain) in facts["trouble"]
         assert "the former certificate stays in use" in caplog.text
+        assert metrics(site) == {"listener": 1, "workers": 0}
         put(worker, tmp_path / "tls")
         assert (await told())[1:] == (None, facts | {"trouble": None})
+        assert metrics(site) == {"listener": 0, "workers": 0}
 
 
 def test_files_that_cannot_be_used_are_named_at_the_start(

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from agents.cli import main
-from agents.reference.rights import ROLES, Right, command_of, rights
+from agents.reference.rights import ROLES, Right, commands_of, rights
 from streams.kafka.topics import Topics
 from streams.settings import Settings
 
@@ -74,11 +74,18 @@ def test_an_import_only_writes() -> None:
 
 def test_the_commands_are_those_of_kafka() -> None:
     right = Right("transactional-id", "p.", ("Write",), prefixed=True)
-    assert command_of(right, "User:CN=a b", "h:1") == (
+    assert [*commands_of([right], "User:CN=a b", "h:1")] == [
         "kafka-acls.sh --bootstrap-server h:1 --command-config admin.properties --add "
         "--allow-principal 'User:CN=a b' --operation Write --transactional-id p. "
         "--resource-pattern-type prefixed"
-    )
+    ]
+    # one Java for all topics with the same operations
+    alike = [Right("topic", "a", ("Read",)), Right("topic", "b", ("Write",))]
+    alike.append(Right("topic", "c", ("Read",)))
+    assert [line.partition("--operation ")[2] for line in commands_of(alike, "User:w", "h:1")] == [
+        "Read --topic a --topic c",
+        "Write --topic b",
+    ]
 
 
 def test_the_command_prints_roles_for_people_and_programs() -> None:
@@ -96,4 +103,5 @@ def test_the_command_prints_roles_for_people_and_programs() -> None:
         "pattern": "LITERAL",
         "operations": ["Read"],
     }
-    assert len(consumer["commands"]) == len(consumer["rights"])
+    granted = " ".join(consumer["commands"]).split()
+    assert {one["name"] for one in consumer["rights"]} <= set(granted)
