@@ -265,7 +265,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         except TimeoutError as error:
             connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
             if writer is not None:
-                writer.transport.abort()  # or what it has not taken would keep the socket
+                writer.abort()  # or what it has not taken would keep the socket
             if not isinstance(request, ProduceRequest):  # that waits for other brokers too
                 _health.silent((connection.host, connection.port))
             raise kafka_errors.RequestTimedOutError() from error
@@ -328,7 +328,7 @@ class Client(AIOKafkaClient):  # type: ignore[misc]  # untyped
         await asyncio.wait([closing], timeout=CLOSE_S)
         if not closing.done():  # the rest of what was to be written has no receiver any more
             for writer in filter(None, writers):
-                writer.transport.abort()
+                writer.abort()
             await end_all([closing])
         if not closing.cancelled():
             closing.result()

@@ -3,9 +3,13 @@
 A broker with `connections.max.reauth.ms`, or with tokens, ends a session after some time: it closes
 the connection at the next request. The library does not know that. Here a connection tells when its
 session is about to end, and `bootstrap.py` uses a new one from then on, so no request is lost.
+
+It also reads large answers faster (`streams/kafka/frames.py`).
 """
 
+import asyncio
 import time
+import weakref
 from typing import Any
 
 from aiokafka import errors as kafka_errors
@@ -16,6 +20,8 @@ from aiokafka.protocol.admin import (
     SaslAuthenticateRequest_v1,
     SaslHandShakeRequest,
 )
+
+from streams.kafka.frames import Frames
 
 __all__ = ["Connection"]
 
@@ -36,6 +42,46 @@ class Connection(AIOKafkaConnection):  # type: ignore[misc]  # untyped
     def is_busy(self) -> bool:
         """Whether requests are under way."""
         return bool(self._requests)
+
+    async def connect(self) -> tuple[Frames, Frames]:
+        """Connect and authenticate. Returns what stands for reader and writer.
+
+        Raises OSError, TimeoutError and KafkaError.
+        """
+        tls = self._ssl_context if self._security_protocol.endswith("SSL") else None
+        handle = weakref.WeakMethod(self._handle_frame)
+
+        def take(frame: bytearray) -> None:
+            # the library ends connections that nobody refers to any more
+            if (method := handle()) is not None:
+                method(frame)
+
+        async with asyncio.timeout(self._request_timeout):
+            _, frames = await self._loop.create_connection(
+                lambda: Frames(take), self.host, self.port, ssl=tls
+            )
+        self._reader = self._writer = self._protocol = frames
+        self._closed_fut = frames.closed
+        self._read_task = self._create_reader_task()
+        if self._max_idle_ms is not None:
+            self._idle_handle = self._loop.call_soon(self._idle_check, weakref.ref(self))
+        try:
+            await self._do_version_lookup()
+            if self._security_protocol.startswith("SASL"):
+                await self._do_sasl_handshake()
+        except BaseException:
+            self.close()
+            raise
+        return frames, frames
+
+    @staticmethod
+    async def _read(self_ref: "weakref.ref[Connection]") -> None:
+        """The library's task that reads: it ends with the connection, and with its error."""
+        connection = self_ref()
+        if connection is not None:
+            ended = connection._reader.ended
+            del connection
+            await ended
 
     async def _do_sasl_handshake(self) -> None:
         begun = time.monotonic()
