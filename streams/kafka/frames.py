@@ -43,7 +43,7 @@ class Frames(asyncio.BufferedProtocol):
     # for the client library, in place of a StreamReader and a StreamWriter
 
     def at_eof(self) -> bool:
-        """Whether the other end has closed."""
+        """Whether the other end has closed, or the connection is lost."""
         return self._eof
 
     def write(self, data: bytes) -> None:
@@ -117,7 +117,7 @@ class Frames(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
-        self._transport = None
+        self._transport, self._eof = None, True
         self._writable.set()
         part = b"" if self._frame is None else bytes(self._frame[: min(self._filled, 100)])
         self._end(exc or asyncio.IncompleteReadError(part, self._size))
