@@ -20,6 +20,7 @@ from agents.tools.bench.latency import LatencyOptions as Latency
 from agents.tools.bench.latency import latency
 from agents.tools.bench.lifecycle import LifecycleOptions as Lifecycle
 from agents.tools.bench.lifecycle import lifecycle
+from agents.tools.bench.metered import metered_ingest
 from agents.tools.bench.page import PageOptions as Page
 from agents.tools.bench.page import page
 from agents.tools.bench.query import QueryOptions as Query
@@ -98,6 +99,11 @@ def _show(ctx: click.Context, as_json: bool, report: BenchReport) -> None:
     is_flag=True,
     help="Measure TLS with SCRAM beside plain connections instead, on a new local broker.",
 )
+@click.option(
+    "--metered",
+    is_flag=True,
+    help="Measure a worker beside one whose metrics count nothing instead.",
+)
 @_options(
     Ingest,
     events="Events that the worker takes in.",
@@ -109,10 +115,12 @@ def _show(ctx: click.Context, as_json: bool, report: BenchReport) -> None:
     quix_processes="Processes of Quix Streams.",
     runs="Runs of everything.",
 )
-def _ingest(ctx: click.Context, as_json: bool, secured: bool, **given: Any) -> None:
+def _ingest(ctx: click.Context, as_json: bool, secured: bool, metered: bool, **given: Any) -> None:
+    if secured and metered:
+        raise click.UsageError("--secured and --metered are measured one at a time")
     options = Ingest(**given, partitions=_partitions(ctx))
     if not secured:
-        _measure(ctx, as_json, ingest, options)
+        _measure(ctx, as_json, metered_ingest if metered else ingest, options)
         return
 
     def say(sentence: str) -> None:

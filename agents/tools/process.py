@@ -164,6 +164,8 @@ class WorkerProcess(Child):
 
     quoted = 500
     """So many characters of its log are in an error."""
+    command_line: Sequence[str] = COMMAND
+    """The program of which `worker` is a command."""
 
     def __init__(
         self,
@@ -178,7 +180,7 @@ class WorkerProcess(Child):
         self.facts: dict[str, Any] = {}
         self._announced = log.with_suffix(".ready")
         super().__init__(
-            [*COMMAND, "worker", "--json"],
+            [*self.command_line, "worker", "--json"],
             log,
             environment_of(settings) | dict(variables or {}),
             self._announced,

@@ -12,6 +12,7 @@ from agents.tools.bench.latency import LatencyOptions as Latency
 from agents.tools.bench.latency import latency
 from agents.tools.bench.lifecycle import LifecycleOptions as Lifecycle
 from agents.tools.bench.lifecycle import lifecycle
+from agents.tools.bench.metered import metered_ingest
 from agents.tools.bench.page import PageOptions as Page
 from agents.tools.bench.page import page
 from agents.tools.bench.recovery import RecoveryOptions as Recovery
@@ -41,6 +42,13 @@ async def test_ingest_agrees_with_the_oracle_and_has_its_ratios(broker: str) -> 
     assert names(report) == workers | {"bare_consume"}
     assert report.agree == dict.fromkeys(workers, True)
     assert report.ratios.keys() == {"bare_consume", "sources_300", "erased_100"}
+
+
+async def test_metrics_are_measured_beside_a_worker_that_counts_nothing(broker: str) -> None:
+    report = await metered_ingest(Ground(broker), Ingest(6_000, sources=8, runs=1), quiet)
+    assert names(report) == {"worker", "worker_unmetered"}
+    assert report.agree == dict.fromkeys(names(report), True)
+    assert report.ratios["metered"] > 0
 
 
 async def test_lifecycle_measures_both_sizes_and_the_archive(broker: str) -> None:
