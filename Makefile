@@ -95,6 +95,7 @@ lock:
 	@$(UV) pyproject.toml --extra dev --extra bench -c requirements.lock -o requirements-bench.lock
 	@$(UV) pyproject.toml -c requirements.lock -o requirements-run.lock
 	@$(UV) --group build -c requirements.lock -o requirements-build.lock
+	@$(UV) examples/python/requirements.in -c requirements.lock -o examples/python/requirements.txt
 	@for lock in $(LOCKS); do \
 	  { git show HEAD:$$lock | grep '^#'; cat $$lock; } > $$lock.new && mv $$lock.new $$lock; done
 

@@ -17,7 +17,14 @@ from streams.settings import Settings, describe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        *ROOT.glob("examples/README.md"),
+        *ROOT.glob("examples/*/README.md"),
+    ]
+)
 PAGE = (DOCS / "filters.md").read_text()
 ROOMS = ("schemas/", "streams/", "agents/")
 VALUES = {

@@ -15,7 +15,14 @@ from agents.web.server import ROUTES
 from streams.settings import names
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("examples/README.md"),
+        *ROOT.glob("examples/*/README.md"),
+    ]
+)
 #: Says what was, and so names what is no more.
 PAGES.remove(ROOT / "CHANGELOG.md")
 _CODE = re.compile(r"`([^`\n]+)`")
