@@ -54,7 +54,7 @@ final class Producer {
         // with both settings the broker's log has each event once, also after a broken connection
         options.put("enable.idempotence", true);
         options.put("acks", "all");
-        options.put("max.block.ms", 15_000);
+        options.put("max.block.ms", 30_000);
         var sent = new ArrayList<Future<RecordMetadata>>();
         try (var producer = new KafkaProducer<>(options, new StringSerializer(), new ByteArraySerializer())) {
             for (var type : TYPES) {
