@@ -4,8 +4,10 @@ and which mapping it has.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from schemas.mapping.topics import TopicMappings
+if TYPE_CHECKING:  # commands that only name topics need no Polars, which mappings do
+    from schemas.mapping.topics import TopicMappings
 
 __all__ = ["Inputs"]
 
@@ -22,4 +24,4 @@ class Inputs:
     events: Mapping[str, str]
     users: str
     repartition: str
-    mappings: TopicMappings = field(default_factory=dict)
+    mappings: "TopicMappings" = field(default_factory=dict)
