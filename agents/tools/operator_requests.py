@@ -133,7 +133,8 @@ def _unanswered(request_id: str, answer: RequestAnswer, silence_s: float) -> Rec
     if answer.answered:
         return Recoverable(
             f"Request {request_id} was accepted, and nothing was heard for {silence_s:.0f} s",
-            remedy="It goes on: look at `emberline restores` and `emberline status`",
+            remedy="It goes on: look at `emberline status`, and at `emberline restores` or "
+            "`emberline erasures`",
         )
     return Recoverable(
         f"No answer to request {request_id} within {silence_s:.0f} s",
