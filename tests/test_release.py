@@ -106,8 +106,8 @@ def test_the_program_needs_no_package_but_those_of_the_runtime_lock() -> None:
     lock = (ROOT / "requirements-run.lock").read_text()
     locked = set(re.findall(r"^([a-z0-9.-]+)==", lock, re.MULTILINE))
     bench = {"confluent_kafka", "duckdb", "quixstreams"}
-    # _typeshed is for type checkers, and there only
-    known = {*sys.stdlib_module_names, *PACKAGES, *bench, "_typeshed"}
+    # _typeshed is for type checkers, and there only; Python brings `compression` from 3.14 on
+    known = {*sys.stdlib_module_names, *PACKAGES, *bench, "_typeshed", "compression"}
     distributions = packages_distributions()
     wrong = set()
     for file in sources():

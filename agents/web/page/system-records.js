@@ -11,8 +11,8 @@ const MOST = 5;
 
 /** Codes that have a remedy in each language; of another one the worker's own is shown. */
 const CODES = [
-  "bad_json", "bad_key", "bad_merge", "bad_time", "missing_field", "too_large", "too_long", "two_sources",
-  "undecodable", "unknown_schema",
+  "bad_json", "bad_key", "bad_merge", "bad_time", "missing_field", "protobuf", "too_large", "too_long",
+  "two_sources", "undecodable", "unknown_schema", "unmapped",
 ];
 
 const Remedy = ({ code, remedy }) => (CODES.includes(code) ? t(`system.remedy.${code}`) : html`<span lang="en">${remedy ?? ""}</span>`);

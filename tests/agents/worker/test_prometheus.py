@@ -53,6 +53,11 @@ def sends(number: int) -> tuple[list[bytes | None], list[bytes | None]]:
     return keys, [codec.encode("send", event) for event in events]
 
 
+def accesses(text: str) -> int:
+    """How many requests the log names."""
+    return text.count('"message":"access"')
+
+
 def check_log(text: str, *secrets: str) -> None:
     """Each line is an object, steps are named, and nothing names a user or has a secret."""
     lines = [json.loads(line) for line in text.splitlines()]
@@ -118,7 +123,10 @@ async def test_prometheus_scrapes_a_worker_and_its_queries_have_values(
                 assert answer.status in (200, 404)
                 assert re.fullmatch("[0-9a-f]{16}", answer.headers["X-Request-Id"])
                 await answer.read()
-    log = await asyncio.to_thread(worker.log.read_text)
+        # a worker is killed at the end, and writes of a request once its answer has gone out
+        async with asyncio.timeout(30):
+            while accesses(log := await asyncio.to_thread(worker.log.read_text)) < 3:
+                await asyncio.sleep(0.05)
     check_log(log, token, other)
     checked = await asyncio.to_thread(
         subprocess.run,

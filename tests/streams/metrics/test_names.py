@@ -45,7 +45,7 @@ def test_no_label_has_a_user_and_only_the_largest_sources_are_named(metric: Metr
     labels = set(metric.labels)
     assert labels <= {
         *("shard", "actor", "code", "work", "state", "topic", "method", "route", "outcome"),
-        *("channel", "version", "python", "polars", "source"),
+        *("channel", "version", "python", "polars", "source", "setting", "use"),
     }
     assert ("source" in labels) == metric.name.startswith("emberline_top_source_")
 
