@@ -125,7 +125,7 @@ async def test_prometheus_scrapes_a_worker_and_its_queries_have_values(
                 await answer.read()
         # a worker is killed at the end, and writes of a request once its answer has gone out
         async with asyncio.timeout(30):
-            while accesses(log := await asyncio.to_thread(worker.log.read_text)) < 3:
+            while accesses(log := await asyncio.to_thread(worker.log.read_text)) < 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     check_log(log, token, other)
     checked = await asyncio.to_thread(
