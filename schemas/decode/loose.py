@@ -70,7 +70,7 @@ def values_of(
             if isinstance(value, dict | list | bytes):
                 what = type(value).__name__.replace("dict", "object")
                 raise Undecodable("unmapped", f"{name}: column {path} has a value of type {what}")
-            if isinstance(value, str) and not _is_text(value):
+            if isinstance(value, str) and not strict_json.is_text(value):
                 raise Undecodable("bad_json", f"{path}: {value[:_SHOWN]!r} is no text")
             values[path] = value
     return values
@@ -91,11 +91,3 @@ def mapped_frame(
     made, faults = fields_and_faults(mapping.rule, frame.schema, units=units)
     plan = DecodePlan((), made, {}, b"", {}, faults)
     return frame.select(_ROW, *(made[name] for name in fields), *plan.told(fields)).drop(_ROW)
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

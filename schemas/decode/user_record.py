@@ -14,6 +14,7 @@ from schemas.decode.batch import KafkaRecord
 from schemas.decode.check import RecordLimits
 from schemas.decode.mapped_user import decode_user
 from schemas.mapping.topics import TopicMapping
+from schemas.records import strict_json
 from schemas.records.codec import Undecodable
 from schemas.records.registry import SchemaSource
 from schemas.records.varint import read_varint
@@ -143,16 +144,8 @@ def _json_texts(data: bytes) -> Iterator[str]:
     if isinstance(value, dict):
         value = value.get("user_id")
     # a lone surrogate is no text: no user has it
-    if isinstance(value, str) and _is_text(value):
+    if isinstance(value, str) and strict_json.is_text(value):
         yield value
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _shown(key: bytes | None) -> str:

@@ -7,7 +7,7 @@ two would then see different records.
 import json
 from typing import Any, NoReturn
 
-__all__ = ["loads"]
+__all__ = ["is_text", "loads"]
 
 
 def loads(text: str) -> Any:
@@ -27,3 +27,12 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_number(literal: str) -> NoReturn:
     raise ValueError(f"{literal} is no number of JSON")
+
+
+def is_text(value: str) -> bool:
+    """Whether a string can be written as UTF-8: JSON can spell half of a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

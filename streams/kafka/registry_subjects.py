@@ -20,7 +20,7 @@ from schemas.errors import Fatal, UsageError
 from schemas.records import registry
 from schemas.records.compatibility import problems
 from streams.kafka.bounded_http import Caller, CallFailed, HttpAnswer
-from streams.kafka.remote_registry import RegistryUnreachable
+from streams.kafka.remote_registry import RegistryUnreachable, refusal_of, schema_body
 
 __all__ = ["LEVELS", "STRATEGIES", "RegisteredSchema", "SchemaSubjects", "subject_of"]
 
@@ -89,7 +89,7 @@ class SchemaSubjects:
         return [one if one.outcome == "present" else self._write(one) for one in found]
 
     def _look(self, subject: str, record: str) -> RegisteredSchema:
-        body = _body(record)
+        body = schema_body(record)
         level = self._level(subject)
         held = self._found("POST", body, "subjects", subject)
         if held is not None:
@@ -135,8 +135,8 @@ class SchemaSubjects:
         return str(found.get("compatibilityLevel", ""))[:40]
 
     def _write(self, one: RegisteredSchema) -> RegisteredSchema:
-        answer = self._asked("POST", _body(one.record), "subjects", one.subject, "versions")
-        held = self._asked("POST", _body(one.record), "subjects", one.subject)
+        answer = self._asked("POST", schema_body(one.record), "subjects", one.subject, "versions")
+        held = self._asked("POST", schema_body(one.record), "subjects", one.subject)
         version = held.get("version")
         return replace(
             one,
@@ -173,13 +173,13 @@ class SchemaSubjects:
             found = None
         if answer.status in _REFUSED:
             raise Fatal(
-                f"The schema registry refuses {'/'.join(path)[:_SHOWN]}: {_message(answer)}",
+                f"The schema registry refuses {'/'.join(path)[:_SHOWN]}: {refusal_of(answer)}",
                 remedy="Check the settings schema_registry_user, schema_registry_password and "
                 "schema_registry_token_file, and the rights of that user",
             )
         if 400 <= answer.status < 500:
             raise Fatal(
-                f"The schema registry refuses {'/'.join(path)[:_SHOWN]}: {_message(answer)}",
+                f"The schema registry refuses {'/'.join(path)[:_SHOWN]}: {refusal_of(answer)}",
                 remedy="If the subject is read-only or in import mode, change its mode (/mode)",
             )
         if answer.status != 200 or not isinstance(found, dict):
@@ -195,15 +195,3 @@ class SchemaSubjects:
     def _strange(self, where: str) -> RegistryUnreachable:
         reason = f"{where[:_SHOWN]}: the answer is not one of a schema registry"
         return RegistryUnreachable(self._caller.url, reason)
-
-
-def _body(record: str) -> dict[str, str]:
-    return {"schema": json.dumps(registry.raw(record)), "schemaType": "AVRO"}
-
-
-def _message(answer: HttpAnswer) -> str:
-    try:
-        message = str(json.loads(answer.body).get("message"))
-    except (ValueError, AttributeError, RecursionError):
-        message = ""
-    return f"status {answer.status}{f', {message[:200]!r}' if message else ''}"

@@ -35,7 +35,9 @@ __all__ = [
     "RegistryUnreachable",
     "SchemaAwaited",
     "learn",
+    "refusal_of",
     "registry_of",
+    "schema_body",
     "source_for",
 ]
 
@@ -179,13 +181,13 @@ class HttpSource:
             known = self._ids.get((name, subject))
         if known is not None:
             return known
-        body = json.dumps({"schema": json.dumps(registry.raw(name)), "schemaType": "AVRO"}).encode()
+        body = json.dumps(schema_body(name)).encode()
         answer = self._call(lambda: self._caller.post(body, "subjects", subject))
         if answer.status == _NOT_FOUND:
             answer = self._call(lambda: self._caller.post(body, "subjects", subject, "versions"))
         if answer.status in _REFUSED:
             raise Fatal(
-                f"The schema registry refuses {subject}: {_reason(answer)}",
+                f"The schema registry refuses {subject}: {refusal_of(answer)}",
                 remedy="Check the settings schema_registry_user and schema_registry_password, "
                 "and the subject's compatibility",
             )
@@ -333,7 +335,7 @@ class HttpSource:
 
     def _object(self, answer: HttpAnswer, where: str) -> dict[str, Any]:
         if answer.status != 200:
-            raise self._unreachable(f"{where}: {_reason(answer)}")
+            raise self._unreachable(f"{where}: {refusal_of(answer)}")
         try:
             content = json.loads(answer.body)
         except (ValueError, RecursionError):
@@ -357,7 +359,13 @@ def _make_room(kept: dict[Any, Any], most: int) -> None:
         del kept[next(iter(kept))]
 
 
-def _reason(answer: HttpAnswer) -> str:
+def schema_body(record: str) -> dict[str, str]:
+    """Our schema of a record, as a registry takes it."""
+    return {"schema": json.dumps(registry.raw(record)), "schemaType": "AVRO"}
+
+
+def refusal_of(answer: HttpAnswer) -> str:
+    """The status of an answer, and the registry's message if it has one."""
     try:
         message = str(json.loads(answer.body).get("message"))
     except (ValueError, AttributeError, RecursionError):
