@@ -6,11 +6,7 @@ encoding = "utf-8"
 columns = ["uid", "at", "campaign"]              # the names, if the file has no line of names
 
 [fields]
-user_id = "uid"                                  # a column
-id = { hash = ["uid", "at", "campaign"] }        # made from columns: equal rows, equal ids
-time = { column = "at", format = "%d.%m.%Y %H:%M:%S", zone = "Europe/Berlin" }
-campaign_id = { column = "campaign", absent = ["", "NULL"] }
-channel = { value = "EMAIL" }                    # the same in every record
+user_id = "uid"                                  # and so on, as in schemas/mapping/spelling.py
 """
 
 import tomllib
