@@ -191,7 +191,8 @@ def _complain(settings: Settings, bad: Sequence[Mapping[str, Any]], untold: int)
         detail = f": {message}" if message else ""
         if result["source"] and result["code"] == CommandRefusal.UNKNOWN_SOURCE:
             known = sorted(run(states_of(settings))) if known is None else known
-            near = nearest_key(result["source"], known)
+            # one that is known has no definition, as the message says
+            near = None if result["source"] in known else nearest_key(result["source"], known)
             detail += f". Did you mean {near}?" if near else ""
         say(f"emberline: {what} {result['outcome']} ({result['code']}){detail}", err=True)
     if len(bad) > most:

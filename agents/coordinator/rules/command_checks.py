@@ -43,8 +43,11 @@ def check_command(
 
     Raises KeyError for a command that does not concern sources.
     """
-    if source is None or (source.state is State.UNKNOWN and command in _NEEDS_DEFINITION):
+    if source is None:
         return CommandCheck(CommandRefusal.UNKNOWN_SOURCE, f"{name}: no such source in the catalog")
+    if source.state is State.UNKNOWN and command in _NEEDS_DEFINITION:
+        why = f"{name}: it has data, and no definition: publish its definition to the catalog first"
+        return CommandCheck(CommandRefusal.UNKNOWN_SOURCE, why)
     if asked is not None and command is CommandType.HOLD and asked.legal:
         return _legal_hold(source, asked, keys=keys)
     if command is CommandType.UNHOLD and source.held is not None and source.held.needs_second:

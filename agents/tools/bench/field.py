@@ -28,10 +28,13 @@ _REQUEST_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`settings` of the worker of this run, and `folder` with its logs and stores."""
+    """`settings` of the worker of this run, `folder` with its logs and stores, and `watch`: the
+    settings of who only looks on.
+    """
 
     settings: Settings
     folder: Path
+    watch: Settings
 
     @property
     def topics(self) -> Topics:
@@ -51,10 +54,14 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The base of all runs: a broker's address, and the settings that a person has chosen."""
+    """The base of all runs: a broker's address, and the settings that a person has chosen.
+
+    `watch` is another address of the same broker, for who only looks on; plain connections.
+    """
 
     bootstrap: str
     chosen: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    watch: str | None = None
 
 
 @contextmanager
@@ -98,13 +105,15 @@ async def field(where: Ground, partitions: int) -> AsyncIterator[Field]:
         "keys_file": folder / "keys.json",
         "erasure_key_file": folder / "erasure.key",
     }
-    settings = load(
-        {**given, **where.chosen, "schema_registry_url": ""}, env={}, file=folder / "none.toml"
-    )
+    none = folder / "none.toml"
+    settings = load({**given, **where.chosen, "schema_registry_url": ""}, env={}, file=none)
+    watch = settings
+    if where.watch is not None:
+        watch = load({**given, "bootstrap_servers": where.watch}, env={}, file=none)
     erasure_key.make(settings.erasure_key_file)
     try:
         await topic_admin.create(settings)
-        yield Field(settings, folder)
+        yield Field(settings, folder, watch)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     finally:
         await _delete(settings)

@@ -66,6 +66,8 @@ def test_refused_unknown_source() -> None:
     desk.report("campaign:x", 0, phase=Phase.SEEN)
     for kind in ("restore", "cancel", "expire"):
         refused(desk, "unknown_source", kind, "campaign:x")
+    said = of(desk.command("restore", "campaign:x"), "control_results")
+    assert "publish its definition" in next(r["message"] for r in said if r["source"])
     # what has no definition yet can be held before it gets one
     assert outcomes(desk.command("hold", "campaign:x"), None) == DONE
 
