@@ -41,10 +41,10 @@ class Clean:
         self._context = context
         self._indexer = indexer
         self._waiting = waiting
-        table = context.store.table
-        self._deltas = set(table.deltas) if self._behind() else set()
-        held = table.auxiliary.values() if self._behind() else ()
-        self._others = {key for deltas in held for key in deltas}
+        #: Of the mask that deltas were last compared with; and the keys of deltas from before it.
+        self._generation = 0
+        self._deltas: set[bytes] = set()
+        self._others: set[bytes] = set()
 
     @property
     def _table(self) -> HotTable:
@@ -56,6 +56,7 @@ class Clean:
 
     async def step(self) -> bool:
         """Does the next step; False once the job is done. Raises `Fenced`, `StepFailed`."""
+        self._look()
         return (
             await self._flush()
             or await self._segments()
@@ -63,6 +64,16 @@ class Clean:
             or await self._index()
             or await self._mark()
         )
+
+    def _look(self) -> None:
+        """Notes the deltas that another erasure may have left rows in: those before it."""
+        table = self._table
+        if table.mask.generation == self._generation:
+            return
+        self._generation = table.mask.generation
+        if self._behind():
+            self._deltas = set(table.deltas)
+            self._others = {key for deltas in table.auxiliary.values() for key in deltas}
 
     async def _flush(self) -> bool:
         """Deltas in memory are clean: what they were written as goes with a flush."""
