@@ -11,9 +11,16 @@ __all__ = ["as_dict", "random_rows"]
 
 
 def random_rows(
-    seed: int, count: int, sources: int = 5, users: int = 50, start: int = 1_700_000_000_000
+    seed: int,
+    count: int,
+    sources: int = 5,
+    users: int = 50,
+    start: int = 1_700_000_000_000,
+    details: int = 0,
 ) -> pl.DataFrame:
-    """`count` rows in `interaction.SCHEMA`; few users, so that many rows share a key."""
+    """`count` rows in `interaction.SCHEMA`; few users, so that many rows share a key, unless there
+    are many `details`.
+    """
     chance = random.Random(seed)
     rows = []
     for _ in range(count):
@@ -26,7 +33,7 @@ def random_rows(
                 "channel": chance.choice((None, *CHANNELS[:2])),
                 "step": None,
                 "variation": chance.choice((None, "a", "b")),
-                "detail": None,
+                "detail": f"{chance.randrange(details)}" if details else None,
                 "first": first,
                 "last": first + chance.randrange(1000),
             }

@@ -21,6 +21,7 @@ class Shelf:
     def __init__(self) -> None:
         self.table = HotTable()
         self.data: dict[bytes, bytes] = {}
+        self.together: dict[str, str] = {}
         numbers = itertools.count()
         self.new_id: Callable[[], str] = lambda: f"{next(numbers):024x}"
 
@@ -44,7 +45,9 @@ class Shelf:
 
     def merge(self, chosen: list[SegmentIndex]) -> None:
         read = [(index, self.read(index)) for index in chosen]
-        self.apply(compaction_plan.merge(read, self.new_id, LIMITS))
+        puts = compaction_plan.merge(read, self.new_id, LIMITS)
+        self.apply(puts)
+        compaction_plan.remember(self.together, puts, self.table.segments)
 
     def rows(self) -> dict[tuple[object, ...], tuple[int, int]]:
         """The rows of sources in the table."""

@@ -54,7 +54,7 @@ class Backlog:
             return False
         context = self._context
         classes = merge_classes(mergeable(context, spared), context.settings.fan_in, context.limits)
-        crowds = (compaction_plan.crowded(some, most) for some, most in classes)
+        crowds = (compaction_plan.crowded(some, most, context.together) for some, most in classes)
         sizes = {index.id: index.bytes for crowd in crowds for index in crowd}
         waiting = sum(sizes.values())
         return too_much(waiting, whole - waiting, self._least)

@@ -66,7 +66,8 @@ def choose(context: ShardContext, spared: Set[str] = frozenset()) -> list[Segmen
     """The segments to merge next, without rows of the sources `spared`; empty if there are none."""
     segments, settings = mergeable(context, spared), context.settings
     for some, most in merge_classes(segments, settings.fan_in, context.limits):
-        if chosen := compaction_plan.choose_merge(some, most, merge_bytes(context)):
+        weight, together = merge_bytes(context), context.together
+        if chosen := compaction_plan.choose_merge(some, most, weight, together):
             return chosen
     return []
 
@@ -81,6 +82,8 @@ async def compact(context: ShardContext, spared: Set[str] = frozenset()) -> bool
     frames = [(index, await context.store.read(index)) for index in chosen]
     puts = await asyncio.to_thread(compaction_plan.merge, frames, context.new_id, context.limits)
     await context.store.commit(Step(puts=puts))
+    # only in memory: after a start such a merge is made once more
+    compaction_plan.remember(context.together, puts, context.store.table.segments)
     return True
 
 

@@ -46,6 +46,8 @@ class ShardContext:
     archive: ArchiveReader = field(init=False)
     #: Hot segments whose bytes are wrong in the changelog too: they are neither merged nor moved.
     damaged: set[str] = field(default_factory=set)
+    #: Segments by id, with the merge that made them, if it made several.
+    together: dict[str, str] = field(default_factory=dict)
     #: Sources whose work rests, and segments whose archive record cannot be read (as version 0).
     rests: Rests = field(init=False)
 

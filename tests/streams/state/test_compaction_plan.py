@@ -36,16 +36,18 @@ def test_a_flush_keeps_every_row_and_leaves_no_delta(seed: int, flushes: int) ->
 def test_merging_ends_and_changes_no_row(seed: int, flushes: int, fan_in: int) -> None:
     shelf, frames = filled(seed, flushes, count=30)
     for _ in range(200):
-        chosen = compaction_plan.choose_merge(shelf.table.segments.values(), fan_in, 1_000_000)
+        chosen = compaction_plan.choose_merge(
+            shelf.table.segments.values(), fan_in, 1_000_000, shelf.together
+        )
         if not chosen:
             break
         assert len({index.level for index in chosen}) == 1
-        waiting = compaction_plan.crowded(shelf.table.segments.values(), fan_in)
+        waiting = compaction_plan.crowded(shelf.table.segments.values(), fan_in, shelf.together)
         assert {index.id for index in chosen} <= {index.id for index in waiting}
         shelf.merge(chosen)
     else:
         pytest.fail("merging does not end")
-    assert not compaction_plan.crowded(shelf.table.segments.values(), fan_in)
+    assert not compaction_plan.crowded(shelf.table.segments.values(), fan_in, shelf.together)
     assert shelf.rows() == as_dict(frames)
     assert shelf.profile() == as_dict([wide(pl.concat(frames))])
     for level in {index.level for index in shelf.table.segments.values()}:
@@ -53,8 +55,10 @@ def test_merging_ends_and_changes_no_row(seed: int, flushes: int, fan_in: int) -
 
 
 def depth(shelf: Shelf, level: int) -> int:
+    """How many overlap in one place; those of one merge are one."""
     found = [index for index in shelf.table.segments.values() if index.level == level]
-    return max(sum(other.low <= index.low <= other.high for other in found) for index in found)
+    places = ([i.id for i in found if i.low <= index.low <= i.high] for index in found)
+    return max(len({shelf.together.get(one, one) for one in place}) for place in places)
 
 
 @settings(max_examples=50)

@@ -20,15 +20,17 @@ def waiting(shelf: Shelf, fan_in: int) -> list[SegmentIndex]:
     """The segments that wait for a merge."""
     classes = merge_classes(list(shelf.table.segments.values()), fan_in, LIMITS)
     found = {
-        index.id: index for some, most in classes for index in compaction_plan.crowded(some, most)
+        index.id: index
+        for some, most in classes
+        for index in compaction_plan.crowded(some, most, shelf.together)
     }
     return list(found.values())
 
 
-def merged_one(shelf: Shelf, fan_in: int) -> bool:
+def merged_one(shelf: Shelf, fan_in: int, weight: int = 1_000_000) -> bool:
     """Whether there was a merge to do."""
     for some, most in merge_classes(list(shelf.table.segments.values()), fan_in, LIMITS):
-        if chosen := compaction_plan.choose_merge(some, most, 1_000_000):
+        if chosen := compaction_plan.choose_merge(some, most, weight, shelf.together):
             shelf.merge(chosen)
             return True
     return False
@@ -53,6 +55,36 @@ def test_rows_that_come_again_and_again_are_folded(users: int) -> None:
     once = len(shelf.rows()) + len(shelf.profile())
     assert rows(list(shelf.table.segments.values())) <= 6 * levels * once
     assert levels <= 6
+
+
+@settings(max_examples=30)
+@given(
+    seed=st.integers(0, 1000),
+    users=st.integers(1, 3),
+    counts=st.lists(st.integers(1, 900), min_size=1, max_size=6),
+    fan_in=st.integers(2, 4),
+    weight=st.sampled_from([1, 10_000, 1_000_000]),
+)
+def test_merging_ends_though_a_user_fills_many_segments(
+    seed: int, users: int, counts: list[int], fan_in: int, weight: int
+) -> None:
+    """Segments of one user alone overlap with each other after each merge (seed 214 of the
+    simulation).
+    """
+    shelf, frames = Shelf(), list[pl.DataFrame]()
+    for number, count in enumerate(counts):
+        frames.append(random_rows(seed + number, count, sources=1, users=users, details=100))
+        shelf.add(frames[-1])
+        shelf.flush()
+        # each merge makes one of at least two at a higher level
+        most = len(shelf.table.segments) * (1 + len(shelf.table.segments).bit_length())
+        merges = 0
+        while merged_one(shelf, fan_in, weight):
+            merges += 1
+            assert merges <= most, "merging does not end"
+        assert not waiting(shelf, fan_in)
+    assert shelf.rows() == as_dict(frames)
+    assert shelf.profile() == as_dict([wide(pl.concat(frames))])
 
 
 @settings(max_examples=12)
