@@ -10,6 +10,7 @@ from agents.coordinator.rules.decision import DecisionBuilder
 from agents.coordinator.rules.inputs import StateForeign
 from agents.coordinator.rules.reconcile import reconcile
 from agents.coordinator.rules.state import Source, Totals, Work
+from agents.coordinator.rules.wording import moment
 from schemas.records.lifecycle import Phase, Report, ReportItem, State
 
 __all__ = ["foreign", "overdue", "read"]
@@ -56,7 +57,7 @@ def overdue(builder: DecisionBuilder) -> None:
             continue
         missing = [one for one in range(builder.policy.partitions) if one not in work.reported]
         stuck = tuple(missing[:STUCK_SHOWN])
-        message = _stuck_message(source, work, missing)
+        message = _stuck_message(source, work, missing, builder.now)
         if stuck != work.stuck:
             builder.audit(source, "stuck", reason=message)
         deadline = builder.now + builder.policy.shard_deadline_ms
@@ -71,12 +72,13 @@ def overdue(builder: DecisionBuilder) -> None:
         )
 
 
-def _stuck_message(source: Source, work: Work, missing: Sequence[int]) -> str:
+def _stuck_message(source: Source, work: Work, missing: Sequence[int], now: int) -> str:
     names = ", ".join(f"shard {partition}" for partition in missing[:STUCK_NAMED])
     more = f" and {len(missing) - STUCK_NAMED} more" if len(missing) > STUCK_NAMED else ""
     why = f"; {source.failure.sentence()}" if source.failure is not None else ""
     return (
-        f"stuck: {names}{more} not done with {source.state} since {work.started_at}{why}; see "
+        f"stuck: {names}{more} not done with {source.state} since "
+        f"{moment(work.started_at, now)}{why}; see "
         f"what its worker says, or turn round with `emberline cancel {source.source}`"
     )
 
@@ -161,7 +163,7 @@ def _delayed(
     """Show at once which shard cannot go on, and why: it tries again by itself."""
     found = failures.failure(builder, partition, item, source.failure)
     stuck = tuple(sorted({*work.stuck, partition})[:STUCK_SHOWN])
-    message = _stuck_message(replace(source, failure=found), work, stuck)
+    message = _stuck_message(replace(source, failure=found), work, stuck, builder.now)
     if message == source.message:
         return
     builder.audit(source, "stuck", reason=message)

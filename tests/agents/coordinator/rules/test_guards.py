@@ -1,5 +1,6 @@
 """The guards and notices of the sweep, and shards that do not answer."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -252,6 +253,8 @@ def test_a_shard_that_does_not_answer_is_stuck_shown_and_asked_again() -> None:
     (state,) = of(said, "state")
     assert (state["stuck"], state["version"]) == ([0, 2], version)
     assert "shard 0, shard 2" in state["message"]
+    # a person reads it: a moment, not milliseconds
+    assert re.search(r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ; see", state["message"])
     again = desk.tick(1000)
     assert decisions(again) == []
     assert len(of(again, "state")) == 1
