@@ -121,6 +121,10 @@ def test_each_alert_has_its_page_and_each_page_its_alert() -> None:
         assert set(rule["annotations"]) == {"summary", "description", "runbook"}
     rows = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) \| (\w+) \|", index(), re.MULTILINE)
     assert rows == [(one["alert"], one["alert"], one["labels"]["severity"]) for one in alerts()]
+    # it is about no single alert, so nothing of a template is in it, and no cell is cut off
+    assert "{{" not in index()
+    said = re.findall(r"^\| \[\w+\]\(\w+\.md\) \| \w+ \| ([^|]+) \|$", index(), re.MULTILINE)
+    assert len(said) == len(rows)
 
 
 def index() -> str:
