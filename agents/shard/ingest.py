@@ -22,7 +22,7 @@ from agents.shard.jobs.loop import WorkLoop
 from schemas.decode.batch import SealedBatch
 from schemas.errors import Recoverable
 from streams.ending import together
-from streams.kafka.log import LogReader, LostRange, Partition, ReaderOptions
+from streams.kafka.log import LogReader, LostRange, Partition, ReaderOptions, Record
 from streams.kafka.remote_registry import registry_of
 from streams.kafka.topics import Topics
 from streams.metrics import names
@@ -282,18 +282,21 @@ class IngestLoop:
             scheduler = self._budget.scheduler
             # what waits here was fetched a while ago
             scheduler.events_came(load=any(laid.puts for laid in group))
-            # after a user's return the parts behind it are masked by another mask
-            alone = any(laid.returned for laid in group)
-            for some in [[laid] for laid in group] if alone else [group]:
+            for some in _steps(group):
                 await self._commit_parts(some)
             self._work.check_room()
             if self._work.flush_due:
                 self._work.wake()
 
-    async def _commit_parts(self, group: Sequence[LaidOutPart]) -> None:
-        """Commits parts as one step; lays them out again while users are erased meanwhile."""
+    async def _commit_parts(
+        self, group: Sequence[LaidOutPart], records: Sequence[Record] = ()
+    ) -> None:
+        """Commits parts as one step, with records; lays them out again while users are erased
+        meanwhile.
+        """
         began = self._context.clock.monotonic_s()
         step = self._steps.step(group)
+        step.records += records
         if self._announces and self._budget.scheduler.keeping_up(_ANNOUNCE_S):
             step.records += self._steps.announcements()
         while True:
@@ -302,6 +305,12 @@ class IngestLoop:
                 break
             except MaskChanged:
                 group = [await self._laid_again(laid) for laid in group]
+                first, *others = _steps(group)
+                if others:
+                    await self._commit_parts(first, step.records)
+                    for some in others:
+                        await self._commit_parts(some)
+                    return
                 # what is reported is reported once
                 step = replace(self._steps.step(group), records=step.records)
         meters = self._context.environment.meters
@@ -343,3 +352,11 @@ class IngestLoop:
         quiet_s = self._context.clock.monotonic_s() - self._context.store.written_at
         if positions != table.cursor or quiet_s > _QUIET_S:
             await self._context.store.commit(Step(puts=[table.cursor_put(positions)]))
+
+
+def _steps(group: Sequence[LaidOutPart]) -> list[Sequence[LaidOutPart]]:
+    """The parts of each step. After a user's return the parts behind it are masked by another
+    mask: in the same step a later record of the user would be taken for the return.
+    """
+    alone = any(laid.returned for laid in group)
+    return [[laid] for laid in group] if alone else [group]

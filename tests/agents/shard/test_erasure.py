@@ -1,16 +1,19 @@
 """A shard erases users: hidden at once, removed from everything it has stored, never back."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from agents.shard.ingest import IngestLoop
 from agents.shard.jobs import context
 from agents.tools.publish import Chunk, publish
 from schemas.records import codec
 from schemas.records.lifecycle import State
 from streams.settings import Settings
 from streams.state import archive
+from streams.state.auxiliary_table import ROSTER
 from tests.rigs.erasing import alone, cleaned, erase, erasing, over, traces_of, users_of
 from tests.rigs.shard import SMALL, START, A, B, Event, Stand, events, start
 
@@ -120,6 +123,49 @@ async def test_a_user_who_comes_back_has_what_comes_then_and_nothing_from_before
         assert [match.user for match in await stand.shard.find_users(["back"], [])] == [GONE]
     finally:
         await stand.stop()
+
+
+async def test_a_user_comes_back_once_though_records_wait_for_the_same_step(
+    erasing: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two parts wait for a commit while their user is erased; each has a record of the user (seed
+    611 of the simulation).
+    """
+    held, free = asyncio.Event(), asyncio.Event()
+    commit_parts = IngestLoop._commit_parts
+
+    async def hesitating(self: IngestLoop, *arguments: Any) -> None:
+        held.set()
+        await free.wait()
+        await commit_parts(self, *arguments)
+
+    stand = await start(erasing)
+    try:
+        await stand.send(events(20), 0)
+        monkeypatch.setattr(IngestLoop, "_commit_parts", hesitating)
+        await publish(stand.settings, [Chunk("users", [KEPT.encode()], [None])])
+        await held.wait()
+        laid = stand.shard._ingest._laid
+        for number in (1, 2):
+            value = codec.encode("user", {"user_id": GONE, "external_user_id": f"{number}"})
+            await publish(stand.settings, [Chunk("users", [GONE.encode()], [value])])
+            await stand.until(lambda number=number: laid.qsize() == number)  # type: ignore[misc]
+        await erase(stand, "one", [GONE], START)
+        free.set()
+        await stand.until(lambda: not stand.shard._store.table.mask.hides(GONE))
+        await stand.until(lambda: not laid.qsize())
+        await stand.until(lambda: len(_records_of(stand, GONE)) == 2)
+        entry = stand.shard._store.table.mask.find(GONE)
+        assert entry is not None
+        assert entry.returned_from == min(_records_of(stand, GONE))
+    finally:
+        await stand.stop()
+
+
+def _records_of(stand: Stand, user: str) -> list[int]:
+    """The sequences of the roster's records of a user that no run has yet."""
+    frames = stand.shard._store.table.auxiliary[ROSTER.delta].values()
+    return [n for frame in frames for n in frame.filter(user=user)["sequence"].to_list()]
 
 
 async def test_a_pass_over_the_archive_ends_while_more_requests_keep_coming(
