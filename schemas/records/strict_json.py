@@ -10,12 +10,33 @@ from typing import Any, NoReturn
 __all__ = ["is_text", "loads"]
 
 
+_DEEPEST = 500
+"""Lists and objects within each other. Versions of Python differ in how many they read."""
+
+
 def loads(text: str) -> Any:
     """The value of a JSON text. Raises ValueError."""
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+        found = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("it is too deep") from error
+    if text.count("[") + text.count("{") > _DEEPEST and _is_deep(found):
+        raise ValueError("it is too deep")
+    return found
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, list | dict)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

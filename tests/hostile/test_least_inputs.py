@@ -58,6 +58,8 @@ def index_of(**changed: Any) -> bytes:
         ', "more": NaN',
         ', "more": [-Infinity]',
         ', "more": ' + "[" * 5_000 + "]" * 5_000,
+        ', "more": ' + "[" * 600 + "]" * 600,
+        ', "more": ' + '{"a": [' * 300 + "]}" * 300,
     ],
 )
 def test_json_that_two_readers_understand_differently_is_rejected(more: str) -> None:
@@ -65,6 +67,11 @@ def test_json_that_two_readers_understand_differently_is_rejected(more: str) -> 
     with pytest.raises(Undecodable) as refused:
         decode((SEND % (NOW, more)).encode(), "send")
     assert refused.value.code == "bad_json"
+
+
+@pytest.mark.parametrize("more", ["[" * 400 + "]" * 400, "[" + ",".join(["[[]]"] * 400) + "]"])
+def test_json_with_many_lists_that_are_not_deep_is_read(more: str) -> None:
+    assert decode((SEND % (NOW, f', "more": {more}')).encode(), "send")
 
 
 @pytest.mark.parametrize("text", ['{"limit": 1, "limit": 2}', '{"a": [{"b": 1, "b": 2}]}'])

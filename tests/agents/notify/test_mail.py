@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-import subprocess
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from agents.notify.mail import Mailer
 from agents.notify.outbox import Notice, NoticeKind, Result
 from schemas.errors import UsageError
 from streams.settings import Settings, load
+from tests.rigs.certificates import Authority
 from tests.rigs.mail_server import MailServer, serving_mail
 
 NOTICE = Notice("n1", NoticeKind.TEST, 1_767_225_600_000, {})
@@ -43,29 +43,19 @@ async def sent(server: MailServer, **more: object) -> tuple[Result, str]:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an authority (ca.pem) and a server's key and certificate of it."""
+    """A folder with an authority (ca.pem), another (other.pem), and a server's certificate with its
+    key of the first (server.both.pem).
+    """
     folder = tmp_path_factory.mktemp("tls")
-    new = "req -x509 -newkey rsa:2048 -nodes -days 2"
-    for line in (
-        f"{new} -keyout ca.key -out ca.pem -subj /CN=test-ca",
-        f"{new} -keyout other.key -out other.pem -subj /CN=other-ca",
-        "req -newkey rsa:2048 -nodes -keyout key.pem -out server.csr -subj /CN=mail.test",
-    ):
-        subprocess.run(["openssl", *line.split()], cwd=folder, check=True, capture_output=True)
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-    sign = "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
-    subprocess.run(
-        ["openssl", *sign.split(), "-extfile", "names", "-out", "server.pem"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
+    Authority(folder).issue("server")
+    other = Authority(tmp_path_factory.mktemp("other"), "another authority")
+    (folder / "other.pem").write_bytes(other.certificate.read_bytes())
     return folder
 
 
 def tls(folder: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / "server.pem", folder / "key.pem")
+    context.load_cert_chain(folder / "server.both.pem")
     return context
 
 
