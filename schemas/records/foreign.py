@@ -14,6 +14,8 @@ from typing import Any
 import fastavro
 from fastavro.schema import SchemaParseException
 
+from schemas.records import strict_json
+
 __all__ = ["BadSchema", "check", "inlined", "names", "parsed"]
 
 CHARACTERS = 500_000
@@ -55,7 +57,8 @@ def parsed(text: str) -> Any:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadSchema(f"no JSON: {error!s:.200}") from error
-    _check_depth(found)
+    if strict_json.is_deeper(found, 4 * DEPTH):
+        raise BadSchema(f"deeper than {4 * DEPTH} levels of JSON")
     return found
 
 
@@ -99,20 +102,6 @@ def names(schema: Any) -> Iterator[tuple[str, Any]]:
             ]
             waiting += [(one[part], namespace) for part in ("type", "items", "values")
                         if isinstance(one.get(part), dict | list)]  # fmt: skip
-
-
-def _check_depth(found: Any) -> None:
-    level, depth = [found], 0
-    while level:
-        depth += 1
-        if depth > 4 * DEPTH:
-            raise BadSchema(f"deeper than {4 * DEPTH} levels of JSON")
-        level = [
-            part
-            for one in level
-            if isinstance(one, dict | list)
-            for part in (one.values() if isinstance(one, dict) else one)
-        ]
 
 
 def _full_name(name: str, own: Any, around: str) -> tuple[str, str]:

@@ -7,8 +7,7 @@ two would then see different records.
 import json
 from typing import Any, NoReturn
 
-__all__ = ["is_text", "loads"]
-
+__all__ = ["is_deeper", "is_text", "loads"]
 
 _DEEPEST = 500
 """Lists and objects within each other. Versions of Python differ in how many they read."""
@@ -20,23 +19,9 @@ def loads(text: str) -> Any:
         found = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("it is too deep") from error
-    if text.count("[") + text.count("{") > _DEEPEST and _is_deep(found):
+    if text.count("[") + text.count("{") > _DEEPEST and is_deeper(found, _DEEPEST + 1):
         raise ValueError("it is too deep")
     return found
-
-
-def _is_deep(value: object) -> bool:
-    level = [value]
-    for _ in range(_DEEPEST + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, list | dict)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -48,6 +33,23 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_number(literal: str) -> NoReturn:
     raise ValueError(f"{literal} is no number of JSON")
+
+
+def is_deeper(value: object, levels: int) -> bool:
+    """Whether there are more than so many levels in a value of JSON; the value itself is one, and
+    so is what lists and objects hold.
+    """
+    level = [value]
+    for _ in range(levels):
+        level = [
+            part
+            for one in level
+            if isinstance(one, dict | list)
+            for part in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def is_text(value: str) -> bool:

@@ -16,7 +16,6 @@ from schemas.tables.profile import PROFILE, wide
 from streams.state import keys
 
 __all__ = [
-    "ALONE",
     "SegmentLimits",
     "choose_merge",
     "crowded",
@@ -31,7 +30,7 @@ __all__ = [
 #: Bytes of a segment and its index together, below a record's.
 _ARCHIVED_BYTES = 960_000
 
-ALONE: Mapping[str, str] = {}
+_ALONE: Mapping[str, str] = {}
 """No segment was made by a merge that made others too."""
 
 Put = tuple[bytes, bytes | None]
@@ -124,7 +123,7 @@ def remove(segments: Iterable[SegmentIndex]) -> list[Put]:
 
 
 def crowded(
-    segments: Iterable[SegmentIndex], fan_in: int, together: Mapping[str, str] = ALONE
+    segments: Iterable[SegmentIndex], fan_in: int, together: Mapping[str, str] = _ALONE
 ) -> list[SegmentIndex]:
     """The segments that wait for a merge: each of them overlaps, at some (source, user), more than
     `fan_in` segments of its level, itself included. Empty if and only if `choose_merge` chooses
@@ -149,7 +148,7 @@ def choose_merge(
     segments: Iterable[SegmentIndex],
     fan_in: int,
     max_bytes: int,
-    together: Mapping[str, str] = ALONE,
+    together: Mapping[str, str] = _ALONE,
 ) -> list[SegmentIndex]:
     """The segments to merge next; empty if nowhere more than `fan_in` segments of one level
     overlap.

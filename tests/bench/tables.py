@@ -78,7 +78,7 @@ async def measure(runs: int, events: int) -> None:
                         if name == "all tables":
                             bare = await peers.run(here, "bare", events)
                             found["bare"].append(bare.events / bare.seconds)
-                        async with Watch(here.settings) as watch:
+                        async with Watch(here.watch) as watch:
                             with Worker(here) as worker:
                                 sample = await taken_in(here, worker, watch)
                     found[name].append(sample.events / sample.seconds)

@@ -65,8 +65,8 @@ def merge_classes(
 def choose(context: ShardContext, spared: Set[str] = frozenset()) -> list[SegmentIndex]:
     """The segments to merge next, without rows of the sources `spared`; empty if there are none."""
     segments, settings = mergeable(context, spared), context.settings
+    weight, together = merge_bytes(context), context.together
     for some, most in merge_classes(segments, settings.fan_in, context.limits):
-        weight, together = merge_bytes(context), context.together
         if chosen := compaction_plan.choose_merge(some, most, weight, together):
             return chosen
     return []

@@ -107,7 +107,7 @@ async def measured_beside(
         "EMBERLINE_HTTP_CONNECTIONS": _CONNECTIONS,
         "EMBERLINE_HTTP_CONNECTIONS_BY_ADDRESS": _CONNECTIONS,
     }
-    async with opened_field(where, options.partitions) as here, Watch(here.settings) as watch:
+    async with opened_field(where, options.partitions) as here, Watch(here.watch) as watch:
         with Worker(here, **connections) as worker:
             await worker.ready()
             names = await _defined(here, worker, options.changes * 2)

@@ -83,7 +83,7 @@ async def ingest(where: Ground, options: IngestOptions, say: Callable[[str], Non
                 await publish(here.settings, bench_events(options.events, count, law))
                 if name == "worker":
                     keep("bare_consume", await peers.run(here, "bare", options.events), None)
-                async with Watch(here.settings) as watch:
+                async with Watch(here.watch) as watch:
                     with Worker(here) as worker:
                         sample = await taken_in(here, worker, watch)
                         await worker.ready()

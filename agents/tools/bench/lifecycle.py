@@ -129,7 +129,7 @@ async def lifecycle(
     """
     settings = {name: getattr(options, name) for name in options.__slots__}
     report = BenchReport("lifecycle", settings, facts())
-    async with field(where, options.partitions) as here, Watch(here.settings) as watch:
+    async with field(where, options.partitions) as here, Watch(here.watch) as watch:
         with Worker(here) as worker:
             await worker.ready()
             stage = _Stage(here, worker, say)

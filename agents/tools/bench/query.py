@@ -149,7 +149,7 @@ async def query(where: Ground, options: QueryOptions, say: Callable[[str], None]
     five = len(_SMALL) * options.each
     async with (
         field(where, options.partitions) as here,
-        Watch(here.settings) as watch,
+        Watch(here.watch) as watch,
         aiohttp.ClientSession(timeout=_TIMEOUT) as session,
     ):
         with Worker(here) as worker:

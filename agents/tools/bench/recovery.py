@@ -77,7 +77,7 @@ async def recovery(
 async def _fill(here: Field, interactions: int) -> dict[int, int]:
     """The number of interactions of each shard; each event makes one."""
     await publish(here.settings, crowd("crowd", interactions))
-    async with Watch(here.settings) as watch:
+    async with Watch(here.watch) as watch:
         with Worker(here) as worker:
             await taken_in(here, worker, watch)
         held = {shard: sum(cursor.values()) for shard, cursor in watch.cursors.items()}
@@ -89,7 +89,7 @@ async def _fill(here: Field, interactions: int) -> dict[int, int]:
 async def _run(here: Field, held: dict[int, int], lost: Collection[int]) -> Sample:
     """One start of a worker after the disks of `lost` were removed."""
     await asyncio.to_thread(_lose, Path(here.settings.data_dir), lost)
-    async with Watch(here.settings) as watch:
+    async with Watch(here.watch) as watch:
         started = time.monotonic()
         with Worker(here) as worker:
             first = await watch.taken_over(worker)
